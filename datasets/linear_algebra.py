@@ -99,6 +99,36 @@ def symmetric_eigen(matrix: Float64Array) -> tuple[Float64Array, Float64Array]:
     return values, vectors
 
 
+def largest_eigen(matrix: Float64Array, k: int) -> tuple[Float64Array, Float64Array]:
+    """Compute the k largest eigenvalues, ascending, and their eigenvectors; all if k is larger.
+
+    Args:
+        matrix: symmetric, [n, n].
+        k: how many, at least 1.
+
+    Returns:
+        Values [min(k, n)] and vectors [n, min(k, n)], one a column.
+
+    Raises:
+        ColdtuneError: a value is not a finite number.
+
+    Examples:
+        >>> largest_eigen(np.diag([3.0, 1.0, 2.0]), 2)[0].tolist()
+        [2.0, 3.0]
+    """
+    import scipy.linalg
+
+    n = len(matrix)
+    if k < n // 2:
+        _check_finite(matrix)
+        try:
+            return tuple(scipy.linalg.eigh(matrix, subset_by_index=(n - k, n - 1)))
+        except np.linalg.LinAlgError:
+            pass
+    values, vectors = symmetric_eigen(matrix)
+    return values[-k:], vectors[:, -k:]
+
+
 def right_singular_vectors(matrix: Float64Array) -> Float64Array:
     """Compute the right singular vectors of a matrix, most important first.
 

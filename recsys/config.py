@@ -14,27 +14,33 @@ SourceName = Literal["als", "fm", "content", "ease", "popularity"]
 SOURCES: tuple[SourceName, ...] = ("als", "fm", "ease", "content", "popularity")
 """The sources fused by default."""
 
-PlayWeighting = Literal["binary", "log", "linear"]
-"""Plays count as 1 (``binary``), as log(1 + plays) or as they are (``linear``)."""
+PlayWeighting = Literal["relative", "binary", "log", "linear"]
+"""Plays count as log(1 + plays) squared, relative to the user's mean (``relative``), as 1
+(``binary``), as log(1 + plays) or as they are (``linear``)."""
 
 
 class ALSConfig(Settings):
     """Implicit-feedback matrix factorization by alternating least squares (Hu et al., 2008)."""
 
-    factors: int = Field(64, ge=1)
+    factors: int = Field(128, ge=1)
     """Length of the user and item vectors."""
 
     regularization: float | None = Field(None, ge=0)
-    """L2 penalty on user and item vectors; None chooses it on a validation split."""
+    """L2 penalty on the vectors of users and items with a mean total of weights; None chooses it
+    on a validation split."""
 
-    alpha: float = Field(20.0, gt=0)
+    penalty_by_plays: float = Field(0.2, ge=0, le=1)
+    """Share of the L2 penalty that grows with the total weight of a user's or an item's plays."""
+
+    alpha: float = Field(10.0, gt=0)
     """Confidence of one unit of play weight."""
 
-    iterations: int = Field(15, ge=1)
+    iterations: int = Field(10, ge=1)
     """Number of alternations of the two solves."""
 
-    weighting: PlayWeighting = "binary"
-    """How plays are weighed: ``binary`` (1), ``log`` (log(1 + plays)) or ``linear`` (plays)."""
+    weighting: PlayWeighting = "relative"
+    """How plays are weighed: ``relative`` (the square of log(1 + plays) over its mean for the
+    user), ``binary`` (1), ``log`` (log(1 + plays)) or ``linear`` (plays)."""
 
 
 class EASEConfig(Settings):
@@ -45,6 +51,9 @@ class EASEConfig(Settings):
 
     regularization: float = Field(200.0, gt=0)
     """λ, the L2 penalty on the item-item weights, in units of users per item."""
+
+    weighting: PlayWeighting = "relative"
+    """How plays are weighed; see `ALSConfig.weighting`."""
 
 
 class FMConfig(Settings):
@@ -142,6 +151,10 @@ class FusionConfig(Settings):
     """Share of nDCG@10, on the validation split, that lists may lose so that new items appear in
     them: cold items' scores are scaled up as far as this allows."""
 
+    drop_sources: bool = True
+    """Leave out sources that are not shown to add anything on the validation split
+    (`recsys.training.source_gains`), where weights are chosen."""
+
     validation_users: int = Field(2000, ge=1)
     """Maximum number of validation users."""
 
@@ -201,8 +214,9 @@ class RecommenderConfig(Settings):
     """Seed of all random choices; the network's own seed is added to it."""
 
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)
-    """Threads for training, also of the network unless it has its own setting; None uses all cores.
-    LightFM is reproducible only with one thread."""
+    """Threads for training, also of the network unless it has its own setting; None uses all cores,
+    and one where there are less than a million plays to learn from. LightFM is reproducible only
+    with one thread."""
 
     sources: tuple[SourceName, ...] = Field(SOURCES, min_length=1)
     """The sources to fuse."""

@@ -50,7 +50,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--only", type=int, default=None, help="so many of the folds")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many folds, the first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--models", default="", help="names to keep, separated by commas")
@@ -71,14 +71,14 @@ def main() -> None:
 
     values = defaultdict(list)
     seconds = defaultdict(float)
-    folds = warm_folds(dataset, arguments.folds, arguments.seed)[: arguments.only]
+    folds = warm_folds(dataset, arguments.folds, arguments.seed)[arguments.skip :]
     for fold in folds:
         started = time.perf_counter()
         found = compare(makers, dataset, [fold], ks=(10, 20), baseline=next(iter(makers)))
         for name in makers:
             for metric, k in METRICS:
-                key = (fold.name, CANDIDATES, name, metric, k)
-                users = found.units[fold.name, "users"]
+                key = (fold.group, CANDIDATES, name, metric, k)
+                users = found.units[fold.group, "users"]
                 values[name, metric].append(dict(zip(users, found.values[key], strict=True)))
         for row in found.runs.to_dict("records"):
             seconds[row["model"]] += row["fit_seconds"] / len(folds)

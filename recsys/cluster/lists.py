@@ -93,7 +93,7 @@ def recommend_on_cluster(
     Examples:
         >>> recommender.save(folder / "model")
         >>> recommend_on_cluster(spark, folder / "model", str(folder / "lists"), k=2)
-        ClusterLists(users=60, rows=120, new_rows=1)
+        ClusterLists(users=60, rows=120, new_rows=3)
     """
     check_whole("batch_size", batch_size)
     if users is not None and plays is not None:

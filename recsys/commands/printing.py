@@ -97,6 +97,26 @@ def print_json(document: Any, *, indent: int | None = 1, ascii_only: bool = True
     typer.echo(printable_json(json.dumps(document, indent=indent, ensure_ascii=ascii_only)))
 
 
+def _describe_sources(sources: dict[str, Any]) -> list[str]:
+    """Say what each source costs and brings, a line each; models of before do not know it."""
+    lines = []
+    for name, facts in sources.items():
+        if not facts["used"]:
+            lines.append(f"source {name} takes no part: {facts['why_not']}")
+            continue
+        gain = facts["gain"] or {}
+        brings = [
+            f"{gain[kind]:+.4f} ± {gain[f'{kind}_error']:.4f} nDCG@10 for {items} items"
+            for kind, items in (("warm", "known"), ("cold", "new"))
+            if gain.get(kind) is not None
+        ]
+        lines.append(
+            f"source {name}: fitted in {facts['seconds']:.1f} s"
+            + (f"; adds {' and '.join(brings)} on held-out plays" if brings else "")
+        )
+    return lines
+
+
 def print_info(info: dict[str, Any], as_json: bool) -> None:
     """Print `Recommender.info` as lines or as JSON."""
     if as_json:
@@ -113,6 +133,8 @@ def print_info(info: dict[str, Any], as_json: bool) -> None:
     for kind in ("warm", "cold"):
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in blend[kind].items())
         echo(f"{kind} items: {weights} ({blend[f'{kind}_reason']})")
+    for line in _describe_sources(info.get("sources", {})):
+        echo(line)
     if info["encoder"] and "architecture" in info["encoder"]:
         last = info["encoder"]["history"][-1]
         echo(

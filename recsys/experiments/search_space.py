@@ -2,7 +2,8 @@
 
 Not searched are the seed, threads and tracking; how the best items are found (``retrieval`` trades
 time for exactness and learns nothing); ``fusion.discovery``, which shows new items at the cost of
-accuracy, so that a search would always turn it off; the ways of taking embeddings into LightFM and
+accuracy, so that a search would always turn it off; ``fusion.drop_sources``, as sources are
+searched themselves; the ways of taking embeddings into LightFM and
 of mapping content that cost many times as much as all else (``dense``; ``mlp``, ``auto``); and the
 cross-validation of the content map, which chooses its own strengths and widths; and heads on a
 given encoder, which a search does not train. Weights of the sources are chosen in every fit; where
@@ -193,7 +194,8 @@ _GROUPS = (
             OptionalRange(FloatRange("als.regularization", 1.0, 500.0)),
             FloatRange("als.alpha", 1.0, 100.0),
             IntegerRange("als.iterations", 5, 30),
-            Categorical("als.weighting", ("binary", "log", "linear")),
+            FloatRange("als.penalty_by_plays", 0.0, 1.0, log=False),
+            Categorical("als.weighting", ("relative", "binary", "log", "linear")),
         ),
         "source.als",
         True,
@@ -216,7 +218,11 @@ _GROUPS = (
     ),
     SettingGroup((IntegerRange("fm.pca_components", 4, 64),), "fm.embedding_features", "pca"),
     SettingGroup(
-        (IntegerRange("ease.rank", 32, 1024), FloatRange("ease.regularization", 10.0, 2000.0)),
+        (
+            IntegerRange("ease.rank", 32, 1024),
+            FloatRange("ease.regularization", 10.0, 2000.0),
+            Categorical("ease.weighting", ("relative", "binary", "log", "linear")),
+        ),
         "source.ease",
         True,
     ),

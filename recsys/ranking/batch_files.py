@@ -46,7 +46,7 @@ class BatchReport:
 
     Examples:
         >>> recommender.write_recommendations(folder / "lists.parquet", k=2)
-        BatchReport(users=60, rows=120, fallback_users=0, resumed=0, new_rows=1, other_places=0)
+        BatchReport(users=60, rows=120, fallback_users=0, resumed=0, new_rows=3, other_places=0)
     """
 
     users: int

@@ -2,6 +2,7 @@
 
 - `base`: the protocol of a source, and the base class of sources that learn factors from plays.
 - `als`: implicit ALS matrix factorization.
+- `weighted_als`: its training, with exact solves and penalties that grow with plays.
 - `given_factors`: ALS with factors that were learned elsewhere, from more plays.
 - `lightfm`: LightFM factorization machine over identity, metadata and embeddings.
 - `lightfm_model`: the LightFM model behind it, its features and its closed form.

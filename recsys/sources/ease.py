@@ -7,8 +7,9 @@ and for an item j that the user has not played
 
     (x·B)_j = (x V) D v_jᵀ / (1 - v_j D v_jᵀ),
 
-an inner product. Keeping only the largest singular values gives short vectors without ever building
-the n × n matrix; keeping all of them gives exactly the scores of EASE.
+an inner product. Keeping only the largest singular values gives short vectors without ever
+building the n × n matrix; keeping all of them gives exactly the scores of EASE. X holds the weights
+of plays, by default relative to the user's mean.
 """
 
 from collections.abc import Mapping
@@ -19,12 +20,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from datasets.arrays import Float32Array, Float64Array
-from datasets.linear_algebra import symmetric_eigen
+from datasets.linear_algebra import largest_eigen
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.content.mapping import ContentMap
 from recsys.data import CSRArrays, TrainingData, Vectors
 from recsys.sources.base import FactorSource
-from recsys.sources.fold_in import EASEFoldIn
+from recsys.sources.fold_in import EASEFoldIn, weigh_matrix
+
+_DENSE = 2500
+"""Up to so many users or items, whichever are fewer, a dense matrix is decomposed."""
 
 _MAX_SELF = 1 - 1e-6
 """Upper bound of ``v D vᵀ``, an item's weight on itself: at 1 its vector would be infinite."""
@@ -41,14 +45,13 @@ class EASESource(FactorSource):
 
     def __init__(self, config: EASEConfig, content_map: ContentMapConfig) -> None:
         """Create an unfitted source with these settings."""
-        super().__init__(content_map, EASEFoldIn())
+        super().__init__(content_map, EASEFoldIn(config.weighting))
         self.config = config
         self._squares: Float64Array = np.empty(0)
 
     def fit(self, data: TrainingData) -> Vectors:
         """Learn vectors of length ``config.rank``, or the rank of the plays if that is less."""
-        plays = data.plays.astype(np.float64)
-        plays.data[:] = 1
+        plays = weigh_matrix(data.plays, self.config.weighting).astype(np.float64)
         values, right = _truncated_svd(plays, self.config.rank, data.seed)
         self._squares = values**2
         shrunk = self._squares / (self._squares + self.config.regularization)
@@ -66,7 +69,8 @@ class EASESource(FactorSource):
     ) -> Float32Array:
         """Compute ``v = Σ u / S`` over the left singular vectors u of each item's users.
 
-        Exact for an item of the fit; see `FactorSource.learn_items`.
+        All plays count as 1, which is exact for an item of a fit on binary weights; see
+        `FactorSource.learn_items`.
         """
         sums = [users[rows].astype(np.float64).sum(axis=0) for rows in plays.columns()]
         half = np.stack(sums) / self._squares
@@ -74,13 +78,16 @@ class EASESource(FactorSource):
         return (half / (1 - own)[:, None]).astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return the content map and the squared singular values as arrays to save."""
-        return {**super().arrays(), "squares": self._squares}
+        """Return content map, squared singular values and kind of weights as arrays to save."""
+        binary = np.array(self.fold_in == EASEFoldIn("binary"))
+        return {**super().arrays(), "squares": self._squares, "binary": binary}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Set the state that `arrays` returned; return the source."""
         parts = dict(arrays)
         self._squares = np.asarray(parts.pop("squares"))
+        if parts.pop("binary", True):  # models of before there was a choice
+            self.fold_in = EASEFoldIn("binary")
         super().restore(parts)
         if self._squares.shape != self._fitted_map().intercept.shape:
             raise ValueError("the squared singular values do not fit the content map")
@@ -92,7 +99,12 @@ class EASESource(FactorSource):
 def _truncated_svd(plays: sp.csr_matrix, rank: int, seed: int) -> tuple[Float64Array, Float64Array]:
     """Return the largest nonzero singular values [r] and their right vectors [n_items, r]."""
     n = min(plays.shape)
-    if rank < n // 2:
+    if n <= _DENSE or rank >= n // 2:
+        small = plays if plays.shape[0] <= plays.shape[1] else plays.T
+        squares, left = largest_eigen((small @ small.T).toarray(), rank)
+        values = np.sqrt(np.maximum(squares, 0))
+        right = np.asarray(plays.T @ left) / np.maximum(values, 1e-12) if small is plays else left
+    else:
         from scipy.sparse.linalg import ArpackError, svds
 
         start = np.random.default_rng(seed).standard_normal(n)
@@ -106,11 +118,6 @@ def _truncated_svd(plays: sp.csr_matrix, rank: int, seed: int) -> tuple[Float64A
 
             _, values, right = randomized_svd(plays, rank, random_state=seed)
         right = right.T
-    else:
-        small = plays if plays.shape[0] <= plays.shape[1] else plays.T
-        squares, left = symmetric_eigen((small @ small.T).toarray())
-        values = np.sqrt(np.maximum(squares, 0))
-        right = np.asarray(plays.T @ left) / np.maximum(values, 1e-12) if small is plays else left
     order = np.argsort(-values, kind="stable")[:rank]
     order = order[values[order] > 1e-6 * max(float(values.max(initial=0)), 1e-12)]
     return values[order], np.ascontiguousarray(right[:, order])

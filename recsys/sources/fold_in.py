@@ -2,10 +2,11 @@
 
 ALS and LightFM solve weighted least squares, as implicit ALS folds a user in (Hu, Koren and
 Volinsky, 2008): with the item vectors fixed, the user vector minimises the squared error of target
-0 with confidence 1 for every item, and of target 1 with confidence ALPHA times its weight for each
-played item. This also works for sources that are not trained by least squares, and for cold items
-in a history, whose vectors are predicted. With users and items exchanged, it gives the vector of an
-item from the users who play it.
+0 with confidence 1 for every item, and of target 1 with more confidence for each played item. ALS
+does so with the confidence and the penalty of its fit. LightFM, which is not trained by least
+squares, and factors that were learned elsewhere take confidence ALPHA and a penalty RIDGE. This
+also works for cold items in a history, whose vectors are predicted. With users and items exchanged,
+it gives the vector of an item from the users who play it.
 """
 
 from collections.abc import Mapping
@@ -18,9 +19,15 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from datasets.arrays import Float32Array, Float64Array
-from datasets.linear_algebra import invert_symmetric, single_precision, solve_symmetric
+from datasets.linear_algebra import (
+    invert_symmetric,
+    single_precision,
+    solve_symmetric,
+    symmetric_eigen,
+)
 from recsys.config import PlayWeighting
 from recsys.data import CSRArrays
+from recsys.sources.weighted_als import penalties
 
 ALPHA = 10.0
 """Confidence of a play of weight 1; an item that was not played has confidence 1."""
@@ -82,6 +89,43 @@ class Gram:
                 if np.isfinite(left).all():
                     return single_precision(solve_symmetric(left, confidence) @ spread)
         return least_squares(history, weights, self.matrix)
+
+    @cached_property
+    def _eigen(self) -> tuple[Float64Array, Float64Array]:
+        """Eigenvalues [d], not negative, and eigenvectors [d, d], one a column."""
+        values, basis = symmetric_eigen(self.matrix)
+        return np.maximum(values, 0), basis
+
+    def fold_in_penalised(
+        self, history: Float32Array, confidence: Float64Array, charge: float
+    ) -> Float32Array:
+        """Compute the vector of a user with an L2 penalty of their own.
+
+        Solves ``(G + XᵀCX + charge · I) x = Xᵀ(1 + C)``; that of few items in as many equations, in
+        the basis of the eigenvectors of G.
+
+        Args:
+            history: vectors X of the played items, float32 [h, d].
+            confidence: C, the confidence in each play, float64 [h].
+            charge: L2 penalty.
+
+        Returns:
+            float32 [d].
+        """
+        X, d = history.astype(np.float64), len(self.matrix)
+        if charge > 0 and 2 * len(X) <= d and confidence.max(initial=0) < _MOST_CONFIDENCE:
+            values, basis = self._eigen
+            with np.errstate(all="ignore"):
+                turned = X @ basis
+                spread = turned / (values + charge)
+                left = confidence[:, None] * (spread @ turned.T) + np.eye(len(X))
+                if np.isfinite(left).all():
+                    return single_precision(
+                        basis @ (solve_symmetric(left, 1 + confidence) @ spread)
+                    )
+        left = self.matrix + (X.T * confidence) @ X
+        left.flat[:: d + 1] += charge or 1e-9 * max(float(np.trace(left)), 1e-30)
+        return single_precision(solve_symmetric(left, X.T @ (1 + confidence)))
 
 
 class FoldIn(Protocol):
@@ -150,6 +194,33 @@ class LeastSquaresFoldIn:
         return gram.fold_in(history, weigh_plays(weights, self.weighting))
 
 
+@dataclass(frozen=True)
+class ALSFoldIn:
+    """The least-squares solve by which ALS learned its users."""
+
+    weighting: PlayWeighting
+    """How plays become weights."""
+
+    alpha: float
+    """Confidence of one unit of weight."""
+
+    regularization: float
+    """L2 penalty of a user with a mean total of weights."""
+
+    share: float
+    """Share of the penalty that grows with the total."""
+
+    mean: float
+    """Mean total weight of the users of the fit."""
+
+    def __call__(self, history: Float32Array, weights: Float32Array, gram: Gram) -> Float32Array:
+        """Compute the vector of a user; see `FoldIn`."""
+        confidence = self.alpha * weigh_plays(weights, self.weighting).astype(np.float64)
+        total = np.array([confidence.sum() / self.alpha])
+        charge = float(penalties(total, self.mean, self.regularization, self.share)[0])
+        return gram.fold_in_penalised(history, confidence, charge)
+
+
 class MeanFoldIn:
     """The mean of the played items' vectors weighted by log(1 + plays), for the content source."""
 
@@ -164,8 +235,12 @@ class MeanFoldIn:
         return mean.astype(np.float32)
 
 
+@dataclass(frozen=True)
 class EASEFoldIn:
-    """The sum of ``√D v`` over the played items, exactly as for a user of the fit of EASE."""
+    """The weighted sum of ``√D v`` over the played items, as for a user of the fit of EASE."""
+
+    weighting: PlayWeighting = "binary"
+    """How plays become weights."""
 
     def __call__(self, history: Float32Array, weights: Float32Array, gram: Gram) -> Float32Array:
         """Compute the vector of a user; see `FoldIn`."""
@@ -173,7 +248,8 @@ class EASEFoldIn:
         # Of an item's vector q = h / (1 - |h|²) only the length is unknown: t = |q|² gives |h|².
         t = (vectors**2).sum(axis=1)
         own = 2 * t / (2 * t + 1 + np.sqrt(4 * t + 1))
-        return ((1 - own) @ vectors).astype(np.float32)
+        weighed = weigh_plays(weights, self.weighting) * (1 - own)
+        return single_precision(weighed @ vectors)
 
 
 class PresenceFoldIn:
@@ -252,19 +328,40 @@ def weigh_plays(plays: ArrayLike, weighting: PlayWeighting) -> Float32Array:
     """Convert play counts to training weights.
 
     Args:
-        plays: play counts of any shape.
-        weighting: ``binary`` gives 1, ``log`` log(1 + plays), ``linear`` the counts themselves.
+        plays: play counts of any shape; for ``relative``, of one user.
+        weighting: ``binary`` gives 1, ``log`` log(1 + plays), ``linear`` the counts themselves, and
+            ``relative`` the square of log(1 + plays), divided by its mean over the user's items.
 
     Returns:
         float32 array of the same shape.
+
+    Examples:
+        >>> weigh_plays([1, 7], "relative").round(3).astype(str).tolist()  # log 8 is 3 log 2
+        ['0.2', '1.8']
     """
     counts = np.asarray(plays, np.float32)
-    if weighting == "binary":
-        return np.ones_like(counts)
-    return np.log1p(counts) if weighting == "log" else counts
+    match weighting:
+        case "binary":
+            return np.ones_like(counts)
+        case "log":
+            return np.log1p(counts)
+        case "relative":
+            squares = np.log1p(counts) ** 2
+            mean = squares.mean(dtype=np.float64) if squares.size else 1.0
+            return (squares / mean).astype(np.float32) if mean > 0 else np.ones_like(counts)
+        case _:
+            return counts
 
 
 def weigh_matrix(plays: sp.csr_matrix, weighting: PlayWeighting) -> sp.csr_matrix:
-    """Convert a CSR matrix of play counts to training weights; see `weigh_plays`."""
-    weights = weigh_plays(plays.data, weighting)
-    return sp.csr_matrix((weights, plays.indices, plays.indptr), plays.shape)
+    """Convert a CSR matrix of play counts, a user a row, to training weights; see `weigh_plays`."""
+    if weighting != "relative":
+        weights = weigh_plays(plays.data, weighting)
+        return sp.csr_matrix((weights, plays.indices, plays.indptr), plays.shape)
+    squares = np.log1p(plays.data.astype(np.float64)) ** 2
+    counts = np.diff(plays.indptr)
+    sums = np.bincount(np.repeat(np.arange(len(counts)), counts), squares, len(counts))
+    told = np.repeat(sums > 0, counts)  # where all plays weigh nothing, they count alike
+    means = sums / np.maximum(counts, 1)
+    weights = np.divide(squares, np.repeat(means, counts), out=np.ones_like(squares), where=told)
+    return sp.csr_matrix((weights.astype(np.float32), plays.indices, plays.indptr), plays.shape)

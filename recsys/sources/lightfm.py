@@ -15,6 +15,8 @@ In all cases, what the features other than identity add to an item is affine in 
 the regression is a network); one content map stores it and gives cold items their vectors.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -91,6 +93,26 @@ class FMSource(FactorSource):
         )
         rows = feature_vectors(model)[len(warm) :]
         return vectors, content_map_of_features(rows, known.metadata.shape[1], scaler)
+
+    def grow(self, data: TrainingData, marks: Sequence[int]) -> Iterator[tuple[int, Vectors]]:
+        """Train on identity and metadata alone; yield the vectors at several numbers of epochs.
+
+        Args:
+            data: training data.
+            marks: numbers of epochs, ascending.
+
+        Yields:
+            The number of epochs, and vectors of users and items; those of cold items are zero.
+        """
+        warm = np.flatnonzero(data.user_counts > 0)
+        played, features = binary_interactions(data, warm), identity_matrix(data.content.take(warm))
+        model, done = new_model(self.config, data.seed), 0
+        for mark in marks:
+            learned = train_model(model, played, features, epochs=mark - done, threads=data.threads)
+            done = mark
+            items = np.zeros((data.plays.shape[1], self.config.components + 1), np.float32)
+            items[warm] = learned.items
+            yield done, Vectors(learned.users, items)
 
     def _fit_closed_form(
         self, data: TrainingData, warm: IntArray, played: sp.coo_matrix

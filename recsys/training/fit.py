@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from datasets.arrays import Float32Array, IntArray
 from datasets.columns import ITEM_ID, USER_ID, WEIGHT
@@ -57,7 +58,7 @@ from recsys.sources.given_factors import (
     read_factors,
 )
 from recsys.sources.registry import make_source
-from recsys.training.blending import choose_blend
+from recsys.training.blending import Blend, choose_blend
 from recsys.training.fine_tuning import fine_tune_on_catalogue
 from recsys.training.taste import choose_taste
 from recsys.training.usable_sources import choose_sources
@@ -67,6 +68,10 @@ if TYPE_CHECKING:
     from embedding.encoders.protocol import Encoder
 
 logger = logging.getLogger("coldtune")
+
+SEVERAL_THREADS_FROM = 1_000_000
+"""Number of (user, item) pairs from which more than one thread is used unless asked for: below, a
+second thread saves little, and where something else runs on the machine, all wait for it."""
 
 TARGET = "target"
 """What `Recommender.info` calls what the encoder was trained to predict in this fit."""
@@ -86,6 +91,9 @@ class StageTimer:
 
     progress: bool
 
+    threads: int | None = None
+    """Threads of BLAS in stages that begin from now on; None leaves them as they are."""
+
     seconds: dict[str, float] = field(default_factory=dict)
     """Seconds of each stage, in order."""
 
@@ -93,7 +101,10 @@ class StageTimer:
     def stage(self, name: str) -> Iterator[None]:
         """Time the body under this name."""
         started = time.perf_counter()
-        with stage_bar(name, shown=self.progress):
+        with (
+            stage_bar(name, shown=self.progress),
+            threadpool_limits(self.threads, user_api="blas"),
+        ):
             yield
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
@@ -132,8 +143,8 @@ def fit_state(
         >>> state, _ = fit_state(
         ...     dataset, config, embeddings=embeddings, encoder=None, progress=False
         ... )
-        >>> state.user_vectors.shape, state.item_vectors.shape  # ALS 64-d + content 4-d
-        ((60, 68), (30, 68))
+        >>> state.user_vectors.shape, state.item_vectors.shape  # ALS 128-d + content 4-d
+        ((60, 132), (30, 132))
     """
     timer = StageTimer(progress)
     played = dataset.interactions[dataset.interactions[WEIGHT] > 0]
@@ -154,6 +165,7 @@ def fit_state(
     item_ids = pd.Index(dataset.items[ITEM_ID], dtype=object)
     with timer.stage("interactions"):
         data, user_ids, vocabulary = _training_data(dataset, played, embeddings, config)
+    timer.threads = data.threads
 
     given: AlignedFactors | None = None
     if factors is not None:
@@ -173,15 +185,22 @@ def fit_state(
     needs_blend = len(used.sources) > 1 and None in (used.fusion.warm, used.fusion.cold)
     needs_regularization = leaves_regularization_open(used)
     split = hold_out(data, used) if needs_blend or needs_regularization else None
+    validation_factors: Vectors | None = None
     if needs_regularization:
         with timer.stage("settings"):
-            chosen = choose_regularization(split, used)
+            chosen, validation_factors = choose_regularization(data, split, used)
     with timer.stage("blend weights"):
-        blend = choose_blend(split, chosen)
+        blend = choose_blend(split, chosen, validation_factors)
+    for name, why in blend.dropped.items():
+        logger.info("source %s takes no part: %s", name, why)
+    if blend.lightfm_epochs is not None:
+        chosen = chosen.replace(fm=chosen.fm.replace(epochs=blend.lightfm_epochs))
 
     sources: dict[str, Source] = {}
     vectors: dict[str, Vectors] = {}
     for name in used.sources:
+        if name in blend.dropped:
+            continue
         with timer.stage(f"source {name}"):
             sources[name] = (
                 make_source(name, chosen)
@@ -225,6 +244,7 @@ def fit_state(
         "blend": blend.to_json(),
         NEW_SONGS: None if blend.calibration is None else blend.calibration.to_json(),
         SOURCES_LEFT_OUT: choice.sentence,
+        "sources": _source_facts(used.sources, blend, timer.seconds),
         "familiarity": _familiarity_info(familiarity, heard=heard),
         "settings": (
             {"als.factors": f"taken from {factors.origin}"}
@@ -261,6 +281,22 @@ def fit_state(
         item_familiarity=item_familiarity,
     )
     return state, audio
+
+
+def _source_facts(
+    names: Sequence[str], blend: Blend, seconds: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """What `Recommender.info` says of each source: what it costs, and what it brings."""
+    facts: dict[str, dict[str, Any]] = {}
+    for name in names:
+        gain = blend.gains.get(name)
+        facts[name] = {
+            "used": name not in blend.dropped,
+            "why_not": blend.dropped.get(name, ""),
+            "seconds": seconds.get(f"source {name}", 0.0),
+            "gain": None if gain is None else gain._asdict(),
+        }
+    return facts
 
 
 def _given_factors(
@@ -459,11 +495,18 @@ def _training_data(
         content=ItemContent(vectors, known, vocabulary.encode(dataset.items)),
         artists=artist_codes(dataset.items),
         seed=config.seed,
-        threads=config.n_threads,
+        threads=_learning_threads(config, plays.nnz),
         seen_by_encoder=seen,
         recorded=recorded,
     )
     return data, user_ids, vocabulary
+
+
+def _learning_threads(config: RecommenderConfig, n_plays: int) -> int:
+    """Return the threads that sources learn with."""
+    if config.threads is None and n_plays < SEVERAL_THREADS_FROM:
+        return 1
+    return config.n_threads
 
 
 def _constant_dimensions(vectors: Float32Array, given: FrameLike | None) -> list[str]:

@@ -5,9 +5,12 @@ Whether their genre and other texts are hidden goes by the items of the data set
 played yet: where most of them come without, so will other new items.
 Test data has no part in it, and it is the same for the same data and seed.
 
-The best L2 penalty of ALS depends on how many users play an item and how many items a user plays:
-on Last.fm listeners (HetRec) nDCG@10 is .169 with 2 times alpha, .184 with 5 and .164 with 7.5. So
-it is chosen for each data set, by fits without the held-out plays.
+Weights and settings for known items are chosen on `ValidationSplit.dense`, from which no whole
+items are missing: it is as dense as the data of the final fit.
+
+The best L2 penalty of ALS depends on how many users play an item and how many items a user plays,
+and accuracy falls off on both sides of it. So it is chosen for each data set, by fits without the
+held-out plays.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +23,7 @@ from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.system.forking import openmp_threads
 from recsys.config import RecommenderConfig
 from recsys.data import TrainingData, Vectors
-from recsys.sources.als import DEFAULT_RATIO, ALSSource
+from recsys.sources.als import ALSSource, usual_penalty
 
 LIST_LENGTH = 10
 """Length of the lists that nDCG evaluates."""
@@ -31,11 +34,14 @@ MIN_USERS = 50
 MIN_COLD_ITEMS = 20
 """Fewest held-out items."""
 
-RATIOS = (0.5, 1.0, 2.0, 3.5, 5.0, 7.0)
-"""L2 penalties of ALS to try, in units of alpha."""
+RATIOS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+"""L2 penalties of ALS to try, in units of `usual_penalty`."""
 
-MAX_PLAYS = 1_000_000
+MAX_PLAYS = 3_000_000
 """With more (user, item) pairs the L2 penalty is not tuned: fits would take too long."""
+
+_FURTHER = 4
+"""Alternations of ALS that bring factors learned with one penalty to the next one."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +50,21 @@ class ValidationSplit:
 
     Examples:
         >>> split = hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.2}))
-        >>> n_held_out = split.held_warm.nnz + split.held_cold.nnz
-        >>> split.training.plays.nnz + n_held_out == training_data.plays.nnz
+        >>> split.dense.plays.nnz + split.held_plays.nnz == training_data.plays.nnz
         True
     """
 
     training: TrainingData
-    """The data to learn from."""
+    """The data to learn from, without the held-out items."""
 
-    held_warm: sp.csr_matrix
-    """Held-out plays of items that also have plays to learn from."""
+    dense: TrainingData
+    """The data without the single plays alone; `training` where no item is held out."""
 
     held_cold: sp.csr_matrix
     """All plays of the held-out items."""
 
-    held_mixed: sp.csr_matrix
-    """Held-out plays, the same share of all items', as in a later period of time."""
+    held_plays: sp.csr_matrix
+    """Held-out single plays, the same share of all items', as in a later period of time."""
 
     cold_items: IntArray
     """Rows of the held-out items."""
@@ -82,11 +87,6 @@ class HeldOut(NamedTuple):
 
     sampled: BoolArray
     """Plays drawn at random, of all items."""
-
-    @property
-    def of_warm(self) -> BoolArray:
-        """Plays held out of the other items."""
-        return self.sampled & ~self.of_cold
 
     @property
     def learned(self) -> BoolArray:
@@ -135,7 +135,7 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
 
     Examples:
         >>> split = hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.2}))
-        >>> 0.1 < split.held_warm.nnz / training_data.plays.nnz < 0.3
+        >>> 0.1 < split.held_plays.nnz / training_data.plays.nnz < 0.3
         True
         >>> hold_out(training_data, RecommenderConfig(fusion={"validation_fraction": 0.01})) is None
         True
@@ -156,9 +156,10 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
         entries = (plays.data[mask], (plays.row[mask], plays.col[mask]))
         return sp.csr_matrix(entries, shape=plays.shape)
 
+    training = replace(data, plays=part(drawn.learned))
     return ValidationSplit(
-        replace(data, plays=part(drawn.learned)),
-        part(drawn.of_warm),
+        training,
+        replace(data, plays=part(~drawn.sampled)) if len(drawn.cold_items) else training,
         part(drawn.of_cold),
         part(drawn.sampled),
         drawn.cold_items,
@@ -204,32 +205,32 @@ def _hold_out_artists(
     return rows[held_out[codes]] if n_held_out >= MIN_COLD_ITEMS else rows[:0]
 
 
-def validation_users(split: ValidationSplit, held_out: sp.csr_matrix, limit: int) -> IntArray:
+def validation_users(training: TrainingData, held_out: sp.csr_matrix, limit: int) -> IntArray:
     """Select users who have both training and held-out interactions.
 
     Args:
-        split: the validation split.
+        training: what is learned from.
         held_out: held-out interactions, CSR [n_users, n_items].
         limit: maximum number of users, spread evenly over all that qualify.
 
     Returns:
         User rows, ascending; empty if fewer than `MIN_USERS` qualify.
     """
-    known = np.diff(split.training.plays.indptr) > 0
+    known = np.diff(training.plays.indptr) > 0
     users = np.flatnonzero((np.diff(held_out.indptr) > 0) & known)
     if len(users) < MIN_USERS:
         return users[:0]
     return users[np.linspace(0, len(users) - 1, min(limit, len(users))).astype(np.intp)]
 
 
-def mean_ndcg(scores: Float64Array, relevant: BoolArray, n_relevant: IntArray) -> float:
-    """Compute the mean nDCG@10 of users from the scores of their candidates.
+def ndcg_of_users(scores: Float64Array, relevant: BoolArray, n_relevant: IntArray) -> Float64Array:
+    """Compute the nDCG@10 of each user from the scores of their candidates.
 
     This is not the nDCG of `evaluation`, which takes lists of ids: the fit works on score matrices,
     and training may not import evaluation.
 
     Args:
-        scores: scores of each user's candidates, float64 [n_users, n_candidates].
+        scores: scores of each user's candidates, [n_users, n_candidates].
         relevant: which candidates were held out, bool [n_users, n_candidates].
         n_relevant: held-out items of each user, candidates or not, int [n_users].
     """
@@ -241,28 +242,27 @@ def mean_ndcg(scores: Float64Array, relevant: BoolArray, n_relevant: IntArray) -
     discount = 1 / np.log2(np.arange(2, LIST_LENGTH + 2))
     gain = np.take_along_axis(relevant, top, axis=1) @ discount[:k]
     ideal = np.cumsum(discount)[np.minimum(n_relevant, LIST_LENGTH) - 1]
-    return float((gain / ideal).mean())
+    return np.asarray(gain / ideal, np.float64)
 
 
-def warm_ndcg(vectors: Vectors, split: ValidationSplit, users: IntArray) -> float:
-    """Compute the mean nDCG@10 of these users' lists of warm items."""
+def warm_ndcg(vectors: Vectors, split: ValidationSplit, users: IntArray) -> Float64Array:
+    """Compute the nDCG@10 of each of these users' lists of known items, on the dense split."""
     from implicit.cpu.topk import topk
 
-    warm = np.flatnonzero(split.training.user_counts > 0)
-    held_out, seen = (
-        plays[users][:, warm].tocsr() for plays in (split.held_warm, split.training.plays)
-    )
-    n_relevant = np.diff(split.held_warm[users].indptr)
+    plays = split.dense.plays
+    warm = np.flatnonzero(split.dense.user_counts > 0)
+    held_out = split.held_plays[users][:, warm].tocsr()
+    n_relevant = np.diff(split.held_plays[users].indptr)
     rows, _ = topk(
         np.ascontiguousarray(vectors.items[warm]),
         np.ascontiguousarray(vectors.users[users]),
         min(LIST_LENGTH, len(warm)),
-        filter_query_items=seen,
-        num_threads=openmp_threads(split.training.threads),
+        filter_query_items=plays[users][:, warm].tocsr(),
+        num_threads=openmp_threads(split.dense.threads),
     )
     relevant = np.asarray(held_out[np.arange(len(users))[:, None], rows].todense()) > 0
     order = -np.arange(rows.shape[1], dtype=np.float64)
-    return mean_ndcg(np.tile(order, (len(users), 1)), relevant, n_relevant)
+    return ndcg_of_users(np.tile(order, (len(users), 1)), relevant, n_relevant)
 
 
 def leaves_regularization_open(config: RecommenderConfig) -> bool:
@@ -270,36 +270,86 @@ def leaves_regularization_open(config: RecommenderConfig) -> bool:
     return config.als.regularization is None and "als" in config.sources
 
 
-def choose_regularization(
-    split: ValidationSplit | None, config: RecommenderConfig
-) -> RecommenderConfig:
-    """Return `config` with ALS regularization chosen by nDCG@10 on the validation split.
+class ChosenSettings(NamedTuple):
+    """Settings with the L2 penalty of ALS, and what was learned on the way."""
 
-    A configured penalty is kept. Without a split, with too few users or too many plays, the penalty
-    is `DEFAULT_RATIO` times alpha.
+    config: RecommenderConfig
+
+    als: Vectors | None
+    """Factors of ALS with that penalty, learned from `ValidationSplit.dense`; None without."""
+
+
+def choose_regularization(
+    data: TrainingData, split: ValidationSplit | None, config: RecommenderConfig
+) -> ChosenSettings:
+    """Choose the L2 penalty of ALS by nDCG@10 on the validation split.
+
+    A configured penalty is kept. Without a split, with too few users or too many plays, it is
+    `usual_penalty`.
 
     Args:
+        data: all training data.
         split: the validation split; None where there was too little to hold out.
         config: the configuration.
 
     Examples:
-        >>> choose_regularization(None, RecommenderConfig(als={"alpha": 10.0})).als.regularization
-        20.0
+        >>> config = RecommenderConfig(als={"alpha": 10.0})
+        >>> chosen = choose_regularization(training_data, None, config).config
+        >>> chosen.als.regularization == usual_penalty(training_data, config.als)
+        True
     """
     if not leaves_regularization_open(config):
-        return config
-    ratio = DEFAULT_RATIO if split is None else _best_ratio(split, config)
-    return config.replace(als=config.als.replace(regularization=ratio * config.als.alpha))
+        return ChosenSettings(config, None)
+    usual = usual_penalty(data, config.als)
+    ratio, factors = (1.0, None) if split is None else _best_ratio(usual, split, config)
+    return ChosenSettings(
+        config.replace(als=config.als.replace(regularization=ratio * usual)), factors
+    )
 
 
-def _best_ratio(split: ValidationSplit, config: RecommenderConfig) -> float:
-    """Return the ratio of penalty and alpha with the best nDCG@10."""
-    users = validation_users(split, split.held_warm, config.fusion.validation_users)
-    if not len(users) or split.training.plays.nnz > MAX_PLAYS:
-        return DEFAULT_RATIO
-    scores = []
-    for ratio in RATIOS:
-        als = config.als.replace(regularization=ratio * config.als.alpha)
-        vectors = ALSSource(als, config.content_map).factors(split.training)
-        scores.append(warm_ndcg(vectors, split, users))
-    return RATIOS[int(np.argmax(scores))]
+def _best_ratio(
+    usual: float, split: ValidationSplit, config: RecommenderConfig
+) -> tuple[float, Vectors | None]:
+    """Return the best of `RATIOS` by nDCG@10, and the factors learned with it.
+
+    It is looked for from 1 upwards or downwards, as long as lists become better; factors go on
+    from those with the last penalty. What is not a standard error better than 1 counts as chance.
+    """
+    users = validation_users(split.dense, split.held_plays, config.fusion.validation_users)
+    if not len(users) or split.dense.plays.nnz > MAX_PLAYS:
+        return 1.0, None
+
+    def learned(ratio: float, start: Vectors | None) -> tuple[Float64Array, Vectors]:
+        als = config.als.replace(regularization=ratio * usual)
+        source = ALSSource(als, config.content_map)
+        steps = None if start is None else min(_FURTHER, als.iterations)
+        factors = source.factors(split.dense, start=start, iterations=steps)
+        return warm_ndcg(factors, split, users), factors
+
+    middle = RATIOS.index(1.0)
+    first = learned(1.0, None)
+    best, best_ratio = first, 1.0
+    for direction in (RATIOS[middle + 1 :], RATIOS[:middle][::-1]):
+        last = first
+        for ratio in direction:
+            found = learned(ratio, last[1])
+            if found[0].mean() <= last[0].mean():
+                break
+            last = found
+            gain, error = paired_gain(found[0], first[0])
+            if gain > error and found[0].mean() > best[0].mean():
+                best, best_ratio = found, ratio
+        if best_ratio != 1.0:  # lists fall off on both sides of the best penalty
+            break
+    return best_ratio, best[1]
+
+
+def paired_gain(better: Float64Array, worse: Float64Array) -> tuple[float, float]:
+    """Return the mean difference of two values per user, and its standard error.
+
+    Examples:
+        >>> paired_gain(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
+        (2.0, 1.0)
+    """
+    gap = better - worse
+    return float(gap.mean()), float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else 0.0

@@ -107,7 +107,7 @@ LEFT_ALONE = {
     "retrieval.target_recall", "retrieval.n_trees", "retrieval.search_k", "fusion.warm",
     "fusion.cold", "fusion.discovery", "fusion.validation_users", "content_map.strengths",
     "content_map.widths",
-    "content_map.folds",
+    "content_map.folds", "fusion.drop_sources",
 }  # fmt: skip
 """What a search does not change; the text of `search_space` says why."""
 

@@ -8,7 +8,7 @@ from datasets.arrays import Float32Array
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.data import TrainingData
 from recsys.sources.ease import EASESource
-from recsys.sources.fold_in import Gram
+from recsys.sources.fold_in import EASEFoldIn, Gram
 from tests.helpers.recommenders import item_content
 
 MAP = ContentMapConfig(shrinkage=0.0)
@@ -100,3 +100,19 @@ def test_cold_items_are_predicted_from_their_content() -> None:
     cosine = vectors.items[0] @ vectors.items[5]
     cosine /= np.linalg.norm(vectors.items[0]) * np.linalg.norm(vectors.items[5])
     assert cosine > 0.95
+
+
+def test_users_are_folded_in_by_the_weights_of_the_fit() -> None:
+    plays = some_plays()
+    plays.data = np.random.default_rng(2).integers(1, 50, plays.nnz).astype(np.float32)
+    for weighting in ("relative", "binary"):
+        source = EASESource(EASEConfig(rank=500, weighting=weighting), MAP)
+        vectors = source.fit(training(plays))
+        row = plays[3]
+        found = source.fold_in(vectors.items[row.indices], row.data, Gram(np.eye(1)))
+        np.testing.assert_allclose(found, vectors.users[3], rtol=1e-3, atol=1e-5)
+        again = EASESource(EASEConfig(rank=500), MAP).restore(source.arrays())
+        assert again.fold_in == source.fold_in
+    arrays = source.arrays()
+    del arrays["binary"]  # as models were saved before there was a choice
+    assert EASESource(EASEConfig(), MAP).restore(arrays).fold_in == EASEFoldIn("binary")

@@ -84,7 +84,7 @@ def test_the_order_of_embeddings_does_not_matter(tastes, fit_quickly):
     "sources", [("als",), ("fm",), ("content",), ("als", "fm"), ("content", "als")]
 )
 def test_fewer_sources(fit_quickly, sources):
-    model = fit_quickly(sources=sources, fusion={})
+    model = fit_quickly(sources=sources, fusion={"drop_sources": False})
     found = model.recommend("user-1", k=20)
     assert list(found.columns) == COLUMNS + [f"share_{name}" for name in sources]
     assert len(found) == 20
@@ -100,7 +100,7 @@ def test_fewer_sources(fit_quickly, sources):
 @pytest.fixture(scope="module")
 def deaf(tastes):
     """A recommender that was fitted without recordings or embeddings."""
-    return Recommender(CONFIG).fit(tastes[0])
+    return Recommender(CONFIG.replace(fusion={"drop_sources": False})).fit(tastes[0])
 
 
 def test_without_embeddings_listening_and_metadata_are_used(deaf, tastes):
@@ -314,9 +314,11 @@ def test_info_says_what_was_learned(fitted):
     assert info["items"] == {"warm": 80, "cold": 10, "with_embedding": 90}
     assert info["dataset"]["n_users"] == 120
     assert len(info["dataset"]["digest"]) == 64
-    assert set(info["blend"]["warm"]) == {"als", "fm", "content"}
-    assert set(info["ridge_strengths"]) == {"als", "fm"}
-    assert "source fm" in info["seconds"]
+    assert set(info["sources"]) == {"als", "fm", "content"}
+    used = {name for name, facts in info["sources"].items() if facts["used"]}
+    assert set(info["blend"]["warm"]) == used >= {"content"}
+    assert set(info["ridge_strengths"]) == used - {"content"}
+    assert {f"source {name}" for name in used} <= set(info["seconds"])
     assert info["onboarded"] == 0
 
 

@@ -76,19 +76,19 @@ def test_held_out_songs_have_no_target(two_crowds, taste):
 def test_plays_that_are_held_out_shape_no_vector(two_crowds, monkeypatch):
     factorized = []
 
-    def factors(source, data):
+    def factors(source, data, **settings):
         factorized.append(data.plays)
-        return source_factors(source, data)
+        return source_factors(source, data, **settings)
 
     source_factors = ALSSource.factors
     monkeypatch.setattr(ALSSource, "factors", factors)
     taste_vectors(two_crowds, CONFIG)
     held_out, ids = drawn(two_crowds)
     (learned,) = factorized
-    assert held_out.of_warm.sum() > 100
+    assert held_out.sampled.sum() > 100
     assert not learned[:, held_out.cold_items].nnz
     whole, _ = play_matrix(two_crowds.interactions, ids)
-    assert learned.nnz == whole.nnz - held_out.of_cold.sum() - held_out.of_warm.sum()
+    assert learned.nnz == whole.nnz - (held_out.of_cold | held_out.sampled).sum()
     # They are the plays that the validation split of the recommender leaves to learn from.
     embeddings = pd.DataFrame(np.ones((260, 4)), index=ids) + np.eye(260, 4)
     split = hold_out(training_data(two_crowds, embeddings), CONFIG)
@@ -133,9 +133,8 @@ def test_recordings_that_cannot_be_embedded_change_no_play_that_is_held_out(two_
         (plays.data[before.learned], (plays.row[before.learned], plays.col[before.learned])),
         shape=plays.shape,
     )
-    assert split.held_warm.nnz > 100
-    assert not shaped.multiply(split.held_warm).nnz
-    assert not shaped.multiply(split.held_mixed).nnz
+    assert split.held_plays.nnz > 100
+    assert not shaped.multiply(split.held_plays).nnz
 
 
 def test_too_few_songs_or_no_wish_for_it(two_crowds):
