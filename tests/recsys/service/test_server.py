@@ -191,6 +191,60 @@ def test_what_is_no_request_costs_nothing(folder: Path) -> None:
         assert service.stop() == 0
 
 
+def test_heads_of_requests(folder: Path) -> None:
+    """What the parser alone would let through is refused; what is allowed is answered in order."""
+
+    def talk(port: int, *parts: bytes) -> list[bytes]:
+        """Status lines of the answers to what is sent, a part after the other."""
+        answer = b""
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.settimeout(PATIENCE_SECONDS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                for part in parts:
+                    connection.sendall(part)
+                    time.sleep(0.02)
+                while received := connection.recv(65536):
+                    answer += received
+            except OSError:  # closed before all was sent
+                pass
+        return re.findall(rb"HTTP/1\.1 \d\d\d", answer)
+
+    def is_cut_off(port: int, beginning: bytes, part: bytes) -> bool:
+        """Whether a connection is closed on which a part is sent again and again."""
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            try:
+                connection.sendall(beginning)
+                for _ in range(100):
+                    connection.sendall(part)
+                    time.sleep(0.02)
+            except OSError:
+                return True
+        return False
+
+    line, host = b"GET /health/live HTTP/1.1\r\n", b"Host: localhost\r\n"
+    end = b"Connection: close\r\n\r\n"
+    large = b"X: " + b"a" * 20_000 + b"\r\n"
+    refused, fine = [b"HTTP/1.1 400"], [b"HTTP/1.1 200"]
+    with serving(folder) as service:
+        port = service.port
+        assert talk(port, line + host + end) == fine
+        assert talk(port, line, host[:3], host[3:], end[:-1], b"\n") == fine
+        assert talk(port, line + host + large + end) == fine
+        assert talk(port, line + end) == refused
+        assert talk(port, line + host + host + end) == refused
+        assert talk(port, line + host + 2 * large + end) == refused
+        # A head without end takes no memory without end: the connection is closed.
+        assert is_cut_off(port, line + host, b"X: " + b"a" * 15_000)
+        assert is_cut_off(port, b"", b"\r\n" * 8_000)
+        assert talk(port, line + host + b"\r\n" + line + host + end) == 2 * fine
+        body = json.dumps({"history": ["s1"], "exclude": ["s2"] * 9_000}).encode()
+        post = b"POST /v1/recommendations HTTP/1.1\r\nContent-Type: application/json\r\n"
+        post += host + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        assert talk(port, post + line[:9], line[9:] + host + end) == 2 * fine
+        assert service.stop() == 0
+
+
 def test_connections_beyond_the_limit_are_told_so(folder: Path) -> None:
     (folder.parent / "config.json").write_text('{"connections": 3}')
     with serving(folder, "--config", folder.parent / "config.json") as service:
