@@ -68,14 +68,18 @@ class ServiceContext:
 
     def after_look(self) -> None:
         """Do what is due after each look at the model."""
-        self.tell_metrics()
+        self._tell_state()
         self.listens.settle_soon()
 
-    def tell_metrics(self) -> None:
-        """Bring the figures up to date."""
+    def _tell_state(self) -> None:
+        """Tell what only this process knows; whoever is asked for figures adds it up."""
         ready = self.served.is_ready
         self.metrics.tell_state(ready=ready, onboard_queue=self.hearing.pending)
-        if not ready:
+
+    def tell_metrics(self) -> None:
+        """Bring the figures up to date; those of the model take a walk through all items."""
+        self._tell_state()
+        if not self.served.is_ready:
             return
         live, now = self.served.live, time.monotonic()
         generation = self.served.generation(live)
