@@ -1059,8 +1059,9 @@ class Recommender(Configured):
 
         ``dataset`` and ``items`` are those of the fit (after a rebuild, ``items`` those at that
         time); ``now`` counts what there is: users, items, with_listeners, with_embedding.
-        ``index`` says how items are searched: the method ("exact", "pruned" or "annoy"), its
-        settings and, where it is not exact, its measured recall and on how many users.
+        ``index`` says how items are searched: the method ("exact", "screened", "pruned" or
+        "annoy"), its settings and, where it is not exact, its measured recall and on how many
+        users.
         """
         model = self._fitted()
         return {
