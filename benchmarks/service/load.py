@@ -12,8 +12,9 @@ that a client measures, of whole answers, on the same cores as the service; h2lo
 the processor for each.
 
 Memory is the proportional set size of all processes of the service, in which what they share counts
-once: before, after each fifth of the time, and after. At the end 20 users play for the first time,
-while the writes go on if there are any: how long until every worker knows them.
+once: before, every minute (to read it holds up a process), and after.
+20 users play for the first time, while the writes go on if there are any: how long until
+every worker knows them.
 """
 
 import json
@@ -67,7 +68,7 @@ def main() -> None:
             count = asked.lists or round((asked.rate or 1000) * asked.seconds)
             _ask(addresses, place / "first", _FIRST, asked.connections, 0)
             writers = _Writers(service, users, items, embeddings) if asked.writes else None
-            memory = _Memory(service, count / (asked.rate or 200) / 5)
+            memory = _Memory(service)
             began = time.monotonic()
             _ask(addresses, place / "lists", count, asked.connections, asked.rate)
             seconds = time.monotonic() - began
@@ -181,9 +182,9 @@ class _Writers:
 class _Memory:
     """MiB of a service from time to time."""
 
-    def __init__(self, service: Service, interval: float) -> None:
+    def __init__(self, service: Service) -> None:
         self.found = [service.memory()]
-        self._service, self._interval = service, interval
+        self._service = service
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -195,7 +196,7 @@ class _Memory:
         self.found.append(self._service.memory())
 
     def _look(self) -> None:
-        while not self._done.wait(self._interval):
+        while not self._done.wait(60.0):
             self.found.append(self._service.memory())
 
 
