@@ -6,7 +6,7 @@
 Serves a copy of a saved model on this machine (loopback) and lets h2load (of nghttp2, HTTP/1.1, one
 thread) ask for lists of users drawn at random, evenly at a rate over `--connections` (0: as fast as
 these can, each asking again as soon as it is answered). All connections ask for the same users in
-the same order, one after the other. With --writes also 5 plays a second and, if the model knows
+the same order, each behind the one before it. With --writes also 5 plays a second and, if the model knows
 sound, a song by its embedding every 2 seconds, each in a request of its own. The times are those
 that a client measures, of whole answers, on the same cores as the service; h2load takes .16 ms of
 the processor for each.
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rate", type=float, default=100.0, help="lists a second; 0: no limit")
-    parser.add_argument("--connections", type=int, default=25, help="that ask for lists")
+    parser.add_argument("--connections", type=int, default=10, help="that ask for lists")
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--lists", type=int, help="so many lists, however long it takes")
     parser.add_argument("--writes", action="store_true")
@@ -111,9 +111,9 @@ def _write_addresses(file: Path, address: str, users: list[str]) -> None:
 def _ask(addresses: Path, log: Path, count: int, connections: int, rate: float) -> None:
     """Ask for lists; write the time of each to a file."""
     pace: list[str] = []
-    if rate:  # connections are opened one after the other, so that they ask one after the other
+    if rate:  # each connection is a user behind the one before it, and asks at a time of its own
         pace = ["--rps", f"{rate / connections:g}", "-r", "1"]
-        pace += ["--rate-period", f"{max(1, round(1000 / rate))}ms"]
+        pace += ["--rate-period", f"{round(1000 * (connections + 1) / rate)}ms"]
     subprocess.run(
         ["h2load", "--h1", "-t", "1", "-c", str(connections), "-n", str(count),
          "-i", str(addresses), "--log-file", str(log), *pace],
