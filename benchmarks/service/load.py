@@ -6,10 +6,10 @@
 Serves a copy of a saved model on this machine (loopback) and lets h2load (of nghttp2, HTTP/1.1, one
 thread) ask for lists of users drawn at random, evenly at a rate over `--connections` (0: as fast as
 these can, each asking again as soon as it is answered). All connections ask for the same users in
-the same order, each behind the one before it. With --writes also 5 plays a second and, if the model knows
-sound, a song by its embedding every 2 seconds, each in a request of its own. The times are those
-that a client measures, of whole answers, on the same cores as the service; h2load takes .16 ms of
-the processor for each.
+the same order, each behind the one before it. With --writes also 5 plays a second and, if the model
+knows sound, a song by its embedding every 2 seconds, each in a request of its own. The times are
+those that a client measures, of whole answers, on the same cores as the service; h2load takes .16
+ms of the processor for each.
 
 Memory is the proportional set size of all processes of the service, in which what they share counts
 once: before, every minute (to read it holds up a process), and after.
