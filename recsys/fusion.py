@@ -15,6 +15,9 @@ import numpy as np
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 
+_ROWS = 16_384
+"""Vectors computed in double precision at once."""
+
 _MOST_RATIO = 20.0
 """By how much warm and cold weights may differ where one is turned into the other."""
 
@@ -55,14 +58,19 @@ class Block:
 
     def fuse_users(self, vectors: Float32Array) -> Float32Array:
         """Scale users' vectors [n, d] by the deviation of their scores; zero if that is zero."""
-        p = vectors.astype(np.float64)
-        deviation = self._deviations(p)[:, None]
-        fused = np.divide(p, deviation, out=np.zeros_like(p), where=deviation > 0)
-        return fused.astype(np.float32)
+        fused = np.empty(vectors.shape, np.float32)
+        for rows in _blocks(len(vectors)):
+            p = vectors[rows].astype(np.float64)
+            deviation = self._deviations(p)[:, None]
+            fused[rows] = np.divide(p, deviation, out=np.zeros_like(p), where=deviation > 0)
+        return fused
 
     def user_scales(self, vectors: Float32Array) -> Float32Array:
         """Return the deviations by which `fuse_users` divides, [n]; 0 where it returns zeros."""
-        return self._deviations(vectors.astype(np.float64)).astype(np.float32)
+        scales = np.empty(len(vectors), np.float32)
+        for rows in _blocks(len(vectors)):
+            scales[rows] = self._deviations(vectors[rows].astype(np.float64))
+        return scales
 
     def _deviations(self, p: Float64Array) -> Float64Array:
         """Return the standard deviation of each user's scores over the warm items."""
@@ -85,8 +93,12 @@ class Block:
 
     def fuse_items(self, vectors: Float32Array, is_cold: BoolArray) -> Float32Array:
         """Centre and weigh items' vectors [n, d]."""
-        known = vectors.any(axis=1, keepdims=True)
-        return np.where(known, (vectors - self.mean) * self._weights(is_cold), 0)
+        fused = np.empty(vectors.shape, np.float32)
+        for rows in _blocks(len(vectors)):
+            own = vectors[rows]
+            known = own.any(axis=1, keepdims=True)
+            fused[rows] = np.where(known, (own - self.mean) * self._weights(is_cold[rows]), 0)
+        return fused
 
     def unfuse_items(self, fused: Float32Array, is_cold: BoolArray) -> Float32Array:
         """Recover the source's vectors [n, d] of items from their fused vectors [n, D]."""
@@ -116,6 +128,11 @@ class Block:
         return np.where(is_cold, self.cold, self.warm).astype(np.float32)[:, None]
 
 
+def _blocks(n: int) -> list[slice]:
+    """Divide n rows into blocks, which are computed in double precision one after the other."""
+    return [slice(start, start + _ROWS) for start in range(0, n, _ROWS)]
+
+
 def make_blocks(
     items: Mapping[str, Float32Array],
     is_cold: BoolArray,
@@ -136,10 +153,14 @@ def make_blocks(
     blocks: list[Block] = []
     start = 0
     for name, vectors in items.items():
-        known = vectors[~is_cold & vectors.any(axis=1)].astype(np.float64)
-        mean = known.sum(axis=0) / max(len(known), 1)
-        known -= mean
-        covariance = (known.T @ known) / max(len(known), 1)
+        known = np.flatnonzero(~is_cold & vectors.any(axis=1))
+        n, d = max(len(known), 1), vectors.shape[1]
+        parts = [known[rows] for rows in _blocks(len(known))]
+        mean = sum((vectors[part].sum(axis=0, dtype=np.float64) for part in parts), np.zeros(d)) / n
+        covariance = np.zeros((d, d))
+        for part in parts:
+            apart = vectors[part].astype(np.float64) - mean
+            covariance += apart.T @ apart / n
         columns = slice(start, start + vectors.shape[1])
         blocks.append(
             Block(

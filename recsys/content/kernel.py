@@ -23,6 +23,9 @@ LANDMARKS = 512
 MOST_TO_CHOOSE = 4000
 """Width and penalty are chosen on at most this many songs."""
 
+MOST_TO_FIT = 100_000
+"""The regression is fitted on at most this many songs: `LANDMARKS` numbers a song are held."""
+
 _JITTER = 1e-6
 """Added to the kernel of a landmark with itself, so that landmarks that are alike do no harm."""
 
@@ -157,6 +160,14 @@ def fit_kernel(
     """
     from scipy.linalg import cholesky, solve_triangular
 
+    if len(E) > MOST_TO_FIT:
+        part = np.sort(
+            np.random.default_rng(1).choice(len(E), MOST_TO_FIT, replace=False, p=w / w.sum())
+        )
+        fit = fit_kernel(E[part], Y[part], w[part], artists[part], widths, strengths)
+        residuals = Y - fit.level - fit.map(E)
+        residuals[part] = fit.residuals
+        return fit._replace(residuals=residuals)
     center, inverse_scale = standardisation(E)
     X = (E - center) * inverse_scale
     level = w @ Y / w.sum()

@@ -15,6 +15,9 @@ from recsys.content.kernel import KernelMap, fit_kernel
 from recsys.content.regression import EmbeddingMap, choose_map, fit_maps, weighted_mean
 from recsys.data import ItemContent
 
+_BLOCK = 16_384
+"""Items whose vectors are predicted at once: the work in double precision takes their memory."""
+
 _SCALARS = ("strength", "precision", "width", "shrinkage")
 
 
@@ -196,7 +199,16 @@ class ContentMap:
             )
 
     def predict(self, content: ItemContent) -> Float32Array:
-        """Predict the vectors of items, float32 [n_items, d]."""
+        """Predict the vectors of items, float32 [n_items, d]; many are computed in blocks."""
+        if len(content) <= _BLOCK:
+            return self._predict(content)
+        found = np.empty((len(content), len(self.intercept)), np.float32)
+        for start in range(0, len(content), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(content)))
+            found[rows] = self._predict(content.take(rows))
+        return found
+
+    def _predict(self, content: ItemContent) -> Float32Array:
         embedded = content.has_embedding[:, None]
         from_embedding = (
             self.intercept + content.embeddings @ self.weights + content.metadata @ self.effects

@@ -41,6 +41,8 @@ DEFAULT = 2.0
 ENOUGH = 2 * max(SIZES)
 """Number of users from which on an item's learned vector is not shrunk."""
 
+_BLOCK = 16_384
+
 _MIN_ITEMS = 20
 _MAX_ITEMS = 200
 
@@ -66,7 +68,10 @@ def shrink(
         [0.0, 0.25, 1.0]
     """
     own = learned_share(user_counts, k)[:, None]
-    mixed: Float32Array = (own * learned + (1 - own) * predicted).astype(np.float32)
+    mixed = np.empty(learned.shape, np.float32)
+    for start in range(0, len(mixed), _BLOCK):  # in double precision, few at once
+        rows = slice(start, start + _BLOCK)
+        mixed[rows] = own[rows] * learned[rows] + (1 - own[rows]) * predicted[rows]
     return mixed
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.fusion import fuse_items, fuse_users, make_blocks
+from recsys import fusion
+from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from tests.helpers.thorough import times
 
 
@@ -122,3 +123,18 @@ def test_gram_is_that_of_the_warm_items():
     _, items, is_cold, _, blocks = random_case(3, 1, 40, [4])
     warm = items["source0"][~is_cold].astype(float)
     assert blocks[0].gram == pytest.approx(warm.T @ warm, rel=1e-4)
+
+
+def test_blocks_of_rows_do_not_change_the_result(monkeypatch):
+    users, items, is_cold, _, blocks = random_case(3, 20, 30, [4, 2])
+    whole = fuse_users(blocks, users), fuse_items(blocks, items, is_cold)
+    scales = user_scales(blocks, users)
+    monkeypatch.setattr(fusion, "_ROWS", 7)
+    weights = [{block.name: getattr(block, kind) for block in blocks} for kind in ("warm", "cold")]
+    again = make_blocks(items, is_cold, *weights)
+    for one, other in zip(blocks, again, strict=True):
+        np.testing.assert_allclose(one.mean, other.mean, rtol=1e-6)
+        np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-9)
+    np.testing.assert_array_equal(fuse_users(blocks, users), whole[0])
+    np.testing.assert_array_equal(fuse_items(blocks, items, is_cold), whole[1])
+    np.testing.assert_array_equal(user_scales(blocks, users), scales)

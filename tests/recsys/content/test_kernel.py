@@ -8,11 +8,12 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 
 from recsys.config import ContentMapConfig
-from recsys.content import kernel
+from recsys.content import kernel, mapping
 from recsys.content.kernel import fit_kernel, gaussian_kernel, standardisation
 from recsys.content.mapping import ContentMap
 from tests.helpers.recommenders import item_content
 
+CONFIG = ContentMapConfig()
 WIDTHS, STRENGTHS = (0.1, 0.5, 1.0), (0.01, 0.1, 1.0, 10.0)
 
 
@@ -156,3 +157,25 @@ def test_a_model_without_a_kernel_opens():
     old = {name: value for name, value in map_.arrays().items() if name not in names}
     opened = ContentMap.from_arrays(old)
     np.testing.assert_array_equal(opened.predict(content), map_.predict(content))
+
+
+def test_many_songs_are_fitted_on_some_and_all_have_residuals(waves, monkeypatch):
+    E, Y, w = waves
+    whole = fit_kernel(E, Y, w, np.arange(150), (0.25,), (0.1,))
+    monkeypatch.setattr(kernel, "MOST_TO_FIT", 120)
+    some = fit_kernel(E, Y, w, np.arange(150), (0.25,), (0.1,))
+    assert some.residuals.shape == Y.shape
+    # Without a fifth of the songs the map is much the same, and so is what it leaves.
+    assert np.abs(some.level + some.map(E) - whole.level - whole.map(E)).mean() < 0.1
+    assert (some.residuals**2).mean() < 2 * (whole.residuals**2).mean()
+    assert np.isfinite(some.residuals).all()
+
+
+def test_blocks_do_not_change_predictions(waves, monkeypatch):
+    E, Y, _ = waves
+    content = item_content(E.astype(np.float32))
+    counts = np.full(150, 30)
+    map_ = ContentMap.fit(content, Y.astype(np.float32), counts, np.arange(150), CONFIG)
+    whole = map_.predict(content)
+    monkeypatch.setattr(mapping, "_BLOCK", 40)
+    np.testing.assert_allclose(map_.predict(content), whole, rtol=1e-5, atol=1e-5)
