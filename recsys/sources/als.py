@@ -10,7 +10,6 @@ from datasets.arrays import Float32Array, Float64Array
 from datasets.errors import ColdtuneError
 from datasets.progress import count_steps
 from recsys.config import ALSConfig, ContentMapConfig
-from recsys.content.mapping import ContentMap
 from recsys.data import CSRArrays, TrainingData, Vectors
 from recsys.sources.base import FactorSource
 from recsys.sources.fold_in import (
@@ -67,12 +66,9 @@ class ALSSource(FactorSource):
         return self.fit_content(data, self.factors(data))
 
     def fit_content(self, data: TrainingData, factors: Vectors) -> Vectors:
-        """Predict items from content as `fit` does, given the factors that `factors` learned."""
+        """Learn the content map from what `factors` learned; see `FactorSource.fit_content`."""
         self._learn_scales(data)
-        content_map = ContentMap.fit(
-            data.content, factors.items, data.user_counts, data.artists, self.map_config
-        )
-        return self._combine_with_content(content_map, data, factors, self.map_config)
+        return super().fit_content(data, factors)
 
     def factors(
         self, data: TrainingData, *, start: Vectors | None = None, iterations: int | None = None

@@ -144,6 +144,18 @@ class FactorSource(ABC):
         self.map = ContentMap.from_arrays(arrays)
         return self
 
+    def fit_content(self, data: TrainingData, factors: Vectors) -> Vectors:
+        """Learn the content map from factors; return these with what content says of items.
+
+        Args:
+            data: training data.
+            factors: what was learned from plays alone.
+        """
+        content_map = ContentMap.fit(
+            data.content, factors.items, data.user_counts, data.artists, self.map_config
+        )
+        return self._combine_with_content(content_map, data, factors, self.map_config)
+
     def _combine_with_content(
         self,
         content_map: ContentMap,

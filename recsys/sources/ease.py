@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, Float64Array
 from datasets.linear_algebra import largest_eigen
 from recsys.config import ContentMapConfig, EASEConfig
-from recsys.content.mapping import ContentMap
 from recsys.data import CSRArrays, TrainingData, Vectors
 from recsys.sources.base import FactorSource
 from recsys.sources.fold_in import EASEFoldIn, weigh_matrix
@@ -59,10 +58,7 @@ class EASESource(FactorSource):
         own = np.minimum((half**2).sum(axis=1), _MAX_SELF)
         items = (half / (1 - own)[:, None]).astype(np.float32)
         users = np.asarray(plays @ half, np.float32)
-        content_map = ContentMap.fit(
-            data.content, items, data.user_counts, data.artists, self.map_config
-        )
-        return self._combine_with_content(content_map, data, Vectors(users, items), self.map_config)
+        return self.fit_content(data, Vectors(users, items))
 
     def learn_items(
         self, users: Float32Array, plays: CSRArrays, gram: Float64Array

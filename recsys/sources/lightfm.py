@@ -61,15 +61,17 @@ class FMSource(FactorSource):
             ColdtuneError: training diverged.
             InvalidArgumentError: a content map that is not affine would have to be tuned.
         """
-        user_counts = data.user_counts
-        warm = np.flatnonzero(user_counts > 0)
         # Cold items stay out: WARP would sample them as negatives and teach the model, and all
         # their artists and genres, that nobody wants what nobody was offered.
+        warm = np.flatnonzero(data.user_counts > 0)
         played = binary_interactions(data, warm)
+        if self.config.embedding_features == "closed-form":
+            ((_, factors),) = self.grow(data, [n_epochs(self.config, played.nnz)])
+            return self.fit_content(data, factors)
         by_sgd = self.config.embedding_features in ("dense", "pca")
-        fit = self._fit_by_sgd if by_sgd else self._fit_closed_form
+        fit = self._fit_by_sgd if by_sgd else self._fit_tuned
         learned, content_map = fit(data, warm, played)
-        items = np.zeros((len(user_counts), self.config.components + 1), np.float32)
+        items = np.zeros((len(data.content), self.config.components + 1), np.float32)
         items[warm] = learned.items
         # With SGD, warm items contain what their features taught; they are not shrunk again.
         map_config = self.map_config.replace(shrinkage=0.0) if by_sgd else self.map_config
@@ -114,10 +116,10 @@ class FMSource(FactorSource):
             items[warm] = learned.items
             yield done, Vectors(learned.users, items)
 
-    def _fit_closed_form(
+    def _fit_tuned(
         self, data: TrainingData, warm: IntArray, played: sp.coo_matrix
     ) -> tuple[Vectors, ContentMap]:
-        """Train on identity and metadata; return warm items' vectors and their regression."""
+        """Train on identity and metadata, and tune that with the regression of warm items."""
         known = data.content.take(warm)
         vectors = train_model(
             new_model(self.config, data.seed),
@@ -127,13 +129,11 @@ class FMSource(FactorSource):
             threads=data.threads,
         )
         config = self.map_config
-        if config.kind == "kernel" and self.config.embedding_features != "closed-form":
+        if config.kind == "kernel":
             config = config.replace(kind="ridge")  # features of SGD add up linearly
         content_map = ContentMap.fit(
             known, vectors.items, data.user_counts[warm], data.artists[warm], config
         )
-        if self.config.embedding_features == "closed-form":
-            return vectors, content_map
         return tune_model(
             vectors, known, content_map, played, self.config, seed=data.seed, threads=data.threads
         )

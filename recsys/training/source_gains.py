@@ -170,16 +170,16 @@ def grow_lightfm(
     n_plays = split.dense.plays.nnz
     most = n_epochs(config.fm, n_plays)
     if searches is None:
-        return _whole(split, config, warm, cold, None)
+        return _whole(split, config, warm, cold)
     if n_plays > MOST_PLAYS:
         return GrownLightFM(warm, cold, None, f"more than {MOST_PLAYS:,} plays would take it long")
     if config.fm.embedding_features != "closed-form" or searches.warm is None:
-        return _whole(split, config, warm, cold, None)
+        return _whole(split, config, warm, cold)
     names = list(warm.users)
     base = searches.warm.best(names)
     users, pool = searches.warm.candidates.users, np.flatnonzero(split.dense.user_counts > 0)
     last = -np.inf
-    epochs = 0
+    epochs, vectors = 0, None
     for epochs, vectors in _rounds(config, split.dense, most):
         grown = warm.with_vectors("fm", vectors)
         found = candidates(grown, users, split.held_plays, pool, searches.warm.candidates)
@@ -194,7 +194,8 @@ def grow_lightfm(
         if gain - last < 0.1 * error:
             break
         last = gain
-    return _whole(split, config.replace(fm=config.fm.replace(epochs=epochs)), warm, cold, epochs)
+    chosen = config.replace(fm=config.fm.replace(epochs=epochs))
+    return _whole(split, chosen, warm, cold, epochs, vectors)
 
 
 def _first_round(n_plays: int, most: int) -> int:
@@ -237,11 +238,16 @@ def _promises_new(
 
 
 def _with_lightfm(
-    split: ValidationSplit, config: RecommenderConfig, vectors: SourceVectors
+    split: ValidationSplit,
+    config: RecommenderConfig,
+    vectors: SourceVectors,
+    learned: Vectors | None = None,
 ) -> SourceVectors:
-    """Fit LightFM on what the other vectors were learned from."""
+    """Fit LightFM on what the other vectors were learned from, or take what it learned before."""
     source = FMSource(config.fm, config.content_map)
-    return vectors.with_source("fm", source, source.fit(vectors.training), split)
+    training = vectors.training
+    found = source.fit(training) if learned is None else source.fit_content(training, learned)
+    return vectors.with_source("fm", source, found, split)
 
 
 def _whole(
@@ -249,9 +255,19 @@ def _whole(
     config: RecommenderConfig,
     warm: SourceVectors,
     cold: SourceVectors,
-    epochs: int | None,
+    epochs: int | None = None,
+    learned: Vectors | None = None,
 ) -> GrownLightFM:
-    """Fit LightFM on both parts of the split."""
-    grown = _with_lightfm(split, config, warm)
+    """Fit LightFM on both parts of the split.
+
+    Args:
+        split: the validation split.
+        config: settings of LightFM.
+        warm: the other sources' vectors, learned from ``split.dense``.
+        cold: the other sources' vectors, learned from ``split.training``.
+        epochs: epochs that were chosen.
+        learned: what LightFM has learned from the plays of ``split.dense`` before.
+    """
+    grown = _with_lightfm(split, config, warm, learned)
     new = grown if cold is warm else _with_lightfm(split, config, cold)
     return GrownLightFM(grown, new, epochs, "")
