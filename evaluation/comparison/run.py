@@ -201,6 +201,7 @@ class _FittedModel:
             self._unknown_user = (UnknownUserError, KeyError)
         with measure_stage(facts, "fit"):
             model.fit(trial.train)
+        facts["sources"] = dict(getattr(model, "source_facts", None) or {})
         onboard = getattr(model, "onboard_many", None)
         self.knows_cold = onboard is not None
         if trial.new_items is not None and onboard is not None:

@@ -36,6 +36,7 @@ from evaluation.report.facts import (
     genre_section,
     provenance_rows,
     report_byline,
+    source_rows,
     split_row,
 )
 from evaluation.report.slices import fold_tables, learning_curve_table, slice_sections
@@ -162,6 +163,7 @@ def report_content(
         "detailed": tables.detailed_tables(),
         "differences": difference_tables(tables),
         "costs": cost_rows(comparison),
+        "sources": source_rows(comparison),
         "dataset": dataset_rows(comparison),
         "splits": [split_row(split) for split in comparison.splits],
         "provenance": provenance_rows(comparison),

@@ -213,6 +213,38 @@ def cost_rows(comparison: Comparison) -> list[dict[str, str]]:
     ]
 
 
+def source_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """List what each source of the models that have several costs and brings, as they say.
+
+    Of folds, it is the first one's. Models without a gain of any source are left out.
+    """
+    rows = []
+    for run in comparison.runs.to_dict("records"):
+        sources = run.get("sources")
+        if not isinstance(sources, dict) or not any(
+            facts["gain"] or not facts["used"] for facts in sources.values()
+        ):
+            continue
+        for name, facts in sources.items():
+            gain = facts["gain"] or {}
+            rows.append(
+                {
+                    "split": run["split"],
+                    "model": run["model"],
+                    "source": name,
+                    "part": "yes" if facts["used"] else f"no: {facts['why_not']}",
+                    "fit": _seconds(facts["seconds"]) if facts["used"] else "–",
+                    "warm": _gain(gain.get("warm"), gain.get("warm_error")),
+                    "cold": _gain(gain.get("cold"), gain.get("cold_error")),
+                }
+            )
+    return rows
+
+
+def _gain(mean: float | None, error: float | None) -> str:
+    return "–" if mean is None or error is None else f"{mean:+.4f} ± {error:.4f}"
+
+
 def _seconds(value: Any) -> str:
     if pd.isna(value):
         return "–"

@@ -110,7 +110,7 @@ def report_markdown(shown: Mapping[str, Any], pictures: str) -> str:
         "map": _with_plots(shown["map"], pictures),
         "data": _data(shown),
         "all-figures": _titled_tables(shown["detailed"]),
-        "costs": _costs(shown["costs"]),
+        "costs": [*_costs(shown["costs"]), *_sources(shown["sources"])],
         "repeat": _repeat(shown),
     }
     for name, title in shown["sections"].items():
@@ -389,6 +389,21 @@ def _costs(rows: Sequence[Mapping[str, str]]) -> list[str]:
         for row in rows
     ]
     return [*markdown_table(names, cells, text=2), ""]
+
+
+def _sources(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    if not rows:
+        return []
+    names = ("split", "model", "source", "takes part", "fit, s", "known items", "new items")
+    keys = ("split", "model", "source", "part", "fit", "warm", "cold")
+    cells = [[escape_markdown(row[key]) for key in keys] for row in rows]
+    return [
+        "What each source costs, and adds to nDCG@10 on plays held out inside training (± its "
+        "standard error):",
+        "",
+        *markdown_table(names, cells, text=4),
+        "",
+    ]
 
 
 def _repeat(shown: Mapping[str, Any]) -> list[str]:

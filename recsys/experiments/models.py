@@ -6,7 +6,7 @@ recordings.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 
@@ -267,6 +267,11 @@ class EvaluatedRecommender:
             self._shared.clear()
             self._shared[dataset.digest()] = fitted
         return self
+
+    @property
+    def source_facts(self) -> dict[str, dict[str, Any]]:
+        """What each source costs and brings, for reports; see `Recommender.info`."""
+        return dict(self._fitted.recommender.info.get("sources", {}))
 
     def update(self, interactions: pd.DataFrame) -> Self:
         """Take in interactions of users who came after the fit."""
