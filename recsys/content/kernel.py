@@ -23,7 +23,7 @@ LANDMARKS = 512
 MOST_TO_CHOOSE = 4000
 """Width and penalty are chosen on at most this many songs."""
 
-MOST_TO_FIT = 100_000
+MOST_TO_FIT = 50_000
 """The regression is fitted on at most this many songs: `LANDMARKS` numbers a song are held."""
 
 _JITTER = 1e-6
@@ -94,8 +94,8 @@ class KernelFit(NamedTuple):
 
     settings: KernelSettings
 
-    residuals: Float64Array
-    """Residual of each song under a map fitted without its artist's songs, float64 [n, d]."""
+    residuals: Float32Array | Float64Array
+    """Residual of each song under a map fitted without its artist's songs, float [n, d]."""
 
 
 def standardisation(E: Float32Array | Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -130,8 +130,8 @@ def gaussian_kernel(X: Float64Array, landmarks: Float64Array, precision: float) 
 
 
 def fit_kernel(
-    E: Float64Array,
-    Y: Float64Array,
+    E: Float32Array | Float64Array,
+    Y: Float32Array | Float64Array,
     w: Float64Array,
     artists: IntArray,
     widths: tuple[float, ...],
@@ -143,8 +143,8 @@ def fit_kernel(
     eigendecomposition.
 
     Args:
-        E: embeddings, float64 [n, e].
-        Y: vectors to predict, float64 [n, d].
+        E: embeddings, float [n, e].
+        Y: vectors to predict, float [n, d].
         w: weights of the songs, float64 [n], positive.
         artists: artist code of each song, int [n]; songs of one artist are left out together.
         widths: widths to choose from.
@@ -165,9 +165,12 @@ def fit_kernel(
             np.random.default_rng(1).choice(len(E), MOST_TO_FIT, replace=False, p=w / w.sum())
         )
         fit = fit_kernel(E[part], Y[part], w[part], artists[part], widths, strengths)
-        residuals = Y - fit.level - fit.map(E)
-        residuals[part] = fit.residuals
-        return fit._replace(residuals=residuals)
+        left = np.empty(Y.shape, np.float32)
+        for start in range(0, len(E), _ROWS):
+            rows = slice(start, start + _ROWS)
+            left[rows] = Y[rows] - fit.level - fit.map(E[rows].astype(np.float64))
+        left[part] = fit.residuals
+        return fit._replace(residuals=left)
     center, inverse_scale = standardisation(E)
     X = (E - center) * inverse_scale
     level = w @ Y / w.sum()

@@ -118,20 +118,19 @@ class ContentMap:
         warm = np.flatnonzero(user_counts > 0)
         evidence = user_counts[warm] / (user_counts[warm] + config.evidence)
         known = content.take(warm)
-        wanted = targets[warm].astype(np.float64)
+        wanted = targets[warm]
         embedded = np.flatnonzero(known.has_embedding)
 
-        bare_intercept = weighted_mean(wanted, evidence)
+        bare_intercept = _mean_in_blocks(wanted, evidence)
         bare_effects = _group_effects(
-            known.metadata, wanted - bare_intercept, evidence, config.group_prior
+            known.metadata, wanted, evidence, config.group_prior, bare_intercept
         )
         width = content.embeddings.shape[1]
         map_ = EmbeddingMap(bare_intercept, np.zeros((width, targets.shape[1])))
         effects, strength = bare_effects, np.inf
         kernel: dict[str, Any] = {}
         if len(embedded) >= 2:
-            E = known.embeddings[embedded].astype(np.float64)
-            Y, w = wanted[embedded], evidence[embedded]
+            E, Y, w = known.embeddings[embedded], wanted[embedded], evidence[embedded]
             of_artist = artists[warm][embedded]
             if config.kind == "kernel":
                 fit = fit_kernel(E, Y, w, of_artist, config.widths, config.strengths)
@@ -146,8 +145,10 @@ class ContentMap:
                     "width": fit.settings.width,
                 }
             else:
-                choice = choose_map(E, Y, w, of_artist, config)
-                map_, strength = fit_maps(E, Y, w, [choice.candidate])[0], choice.candidate.strength
+                E64, Y64 = E.astype(np.float64), Y.astype(np.float64)
+                choice = choose_map(E64, Y64, w, of_artist, config)
+                (map_,) = fit_maps(E64, Y64, w, [choice.candidate])
+                strength = choice.candidate.strength
                 residuals = choice.residuals
             effects = _group_effects(known.metadata[embedded], residuals, w, config.group_prior)
         units = len(map_.bias)
@@ -282,22 +283,46 @@ def _no_hidden_units(width: int, d: int) -> tuple[Float32Array, Float32Array, Fl
 
 
 def _group_effects(
-    metadata: sp.csr_matrix, residuals: Float64Array, w: Float64Array, prior: float
+    metadata: sp.csr_matrix,
+    residuals: Float32Array | Float64Array,
+    w: Float64Array,
+    prior: float,
+    level: Float64Array | float = 0.0,
 ) -> Float64Array:
     """Return the shrunken weighted mean residual of the items with each metadata value, [m, d].
 
     Backfitting divides an item's residual among its values: frequent values (a genre) are fitted
     first, then rarer ones (an artist) to what remains.
+
+    Args:
+        metadata: values of the items, CSR [n, m].
+        residuals: float [n, d].
+        w: weights of the items, float64 [n].
+        prior: items that the mean 0 is worth.
+        level: is subtracted from the residuals, float64 [d].
     """
     members = metadata.tocsc()
     effects = np.zeros((metadata.shape[1], residuals.shape[1]))
-    left = residuals.copy()
+    if not len(effects):
+        return effects
+    left = residuals.astype(np.float64) - level
     for value in np.argsort(-np.diff(members.indptr), kind="stable"):
         rows = members.indices[members.indptr[value] : members.indptr[value + 1]]
         if len(rows):
             effects[value] = (w[rows] @ left[rows]) / (w[rows].sum() + prior)
             left[rows] -= effects[value]
     return effects
+
+
+def _mean_in_blocks(values: Float32Array, w: Float64Array) -> Float64Array:
+    """Return the weighted mean of the rows, as `weighted_mean` does, few at once."""
+    if len(values) <= _BLOCK:
+        return weighted_mean(values.astype(np.float64), w)
+    total = np.zeros(values.shape[1])
+    for start in range(0, len(values), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        total += w[rows] @ values[rows].astype(np.float64)
+    return total / w.sum() if w.sum() > 0 else total
 
 
 def _float32(values: Float64Array) -> Float32Array:
