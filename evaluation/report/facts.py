@@ -242,7 +242,7 @@ def source_rows(comparison: Comparison) -> list[dict[str, str]]:
 
 
 def _gain(mean: float | None, error: float | None) -> str:
-    return "–" if mean is None or error is None else f"{mean:+.4f} ± {error:.4f}"
+    return "–" if mean is None or error is None else f"{mean:+.4f}\u00a0±\u00a0{error:.4f}"
 
 
 def _seconds(value: Any) -> str:

@@ -31,13 +31,17 @@ def test_sources_stand_in_the_report(tastes, tmp_path, no_pictures):
         ("fused", "als", "yes"),
         ("fused", "fm", "no: it <adds> nothing"),
     ]
-    assert (rows[0]["fit"], rows[0]["warm"], rows[0]["cold"]) == ("1.2", "+0.0123 ± 0.0020", "–")
+    assert (rows[0]["fit"], rows[0]["warm"], rows[0]["cold"]) == (
+        "1.2",
+        "+0.0123\u00a0±\u00a00.0020",
+        "–",
+    )
     write_report(found, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "What each source costs and brings" in page
     assert "no: it &lt;adds&gt; nothing" in page
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "+0.0123 ± 0.0020" in text
+    assert "+0.0123\u00a0±\u00a00.0020" in text
 
 
 def test_a_report_without_sources_has_no_such_table(tastes, tmp_path, no_pictures):
