@@ -12,7 +12,7 @@ from datasets.arrays import Float32Array, Float64Array, IntArray
 from datasets.errors import InvalidArgumentError
 from recsys.config import ContentMapConfig
 from recsys.content.kernel import KernelMap, fit_kernel
-from recsys.content.regression import EmbeddingMap, choose_map, fit_maps, weighted_mean
+from recsys.content.regression import EmbeddingMap, choose_map, fit_maps
 from recsys.data import ItemContent
 
 _BLOCK = 16_384
@@ -315,9 +315,7 @@ def _group_effects(
 
 
 def _mean_in_blocks(values: Float32Array, w: Float64Array) -> Float64Array:
-    """Return the weighted mean of the rows, as `weighted_mean` does, few at once."""
-    if len(values) <= _BLOCK:
-        return weighted_mean(values.astype(np.float64), w)
+    """Return the weighted mean of the rows, few at once; zeros if all weights are zero."""
     total = np.zeros(values.shape[1])
     for start in range(0, len(values), _BLOCK):
         rows = slice(start, start + _BLOCK)

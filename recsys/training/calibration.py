@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from datasets.arrays import BoolArray, Float32Array, Float64Array
+from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recsys.new_songs import NewSongCalibration
 from recsys.training.validation import (
     LIST_LENGTH,
@@ -18,7 +18,7 @@ from recsys.training.validation import (
     ValidationSplit,
     validation_users,
 )
-from recsys.training.validation_lists import SourceVectors, best_columns, candidates
+from recsys.training.validation_lists import SourceVectors, candidates
 
 DEFAULT_SCALE = 0.5
 """How much a cold item counts beside a warm one if there is too little data to measure it; the
@@ -87,7 +87,7 @@ def _best_of_each(
     scores: Float64Array | Float32Array, relevant: BoolArray, size: int
 ) -> tuple[Float64Array, BoolArray]:
     """Return the best scores of each user, and which of their items were held out, flat."""
-    best = best_columns(scores, min(size, scores.shape[1]))
+    best = _best_columns(scores, min(size, scores.shape[1]))
     found = np.take_along_axis(scores, best, axis=1).astype(np.float64)
     finite = np.isfinite(found)
     return found[finite], np.take_along_axis(relevant, best, axis=1)[finite]
@@ -149,3 +149,8 @@ def scale_by_default(weights: dict[str, float], reason: str) -> tuple[dict[str, 
     """Scale cold weights by `DEFAULT_SCALE`."""
     scaled = {name: DEFAULT_SCALE * weight for name, weight in weights.items()}
     return scaled, f"{reason}; times {DEFAULT_SCALE:g} beside warm items, a default as well"
+
+
+def _best_columns(scores: Float32Array | Float64Array, size: int) -> IntArray:
+    """Return the columns of the `size` largest scores of each row, in no order."""
+    return np.asarray(np.argpartition(-scores, size - 1, axis=1)[:, :size])

@@ -202,8 +202,3 @@ def candidates(
     relevant = (np.asarray(wanted[within, order].todense()) > 0) & ~excluded
     wanted_by = np.diff(held_out[users].indptr)
     return BlendCandidates(users, names, scores, relevant, wanted_by, uninformative, proposals)
-
-
-def best_columns(scores: Float32Array | Float64Array, size: int) -> IntArray:
-    """Return the columns of the `size` largest scores of each row, in no order."""
-    return np.asarray(np.argpartition(-scores, size - 1, axis=1)[:, :size])
