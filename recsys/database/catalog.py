@@ -62,7 +62,7 @@ from recsys.database.requests import (
 )
 from recsys.database.song import Song
 from recsys.database.sounds import read_sounds, sounds_of, write_sounds
-from recsys.database.sqlite import connect_sqlite, sqlite_engine
+from recsys.database.sqlite import connect_sqlite, sqlite_engine, table_names
 
 _file_locks: "weakref.WeakValueDictionary[tuple[int, int], ThreadLock]"
 _file_locks = weakref.WeakValueDictionary()
@@ -162,7 +162,7 @@ class Catalog:
         catalog = cls(sqlite_engine(lambda: _connect(path), QueuePool), path)
         with catalog._transaction("opening it") as connection:
             # This opens the file, which then stays readable after another process saved over it.
-            if "revision" in _tables(connection) and "genres" not in _tables(connection):
+            if {"revision", "genres"} & table_names(connection) == {"revision"}:
                 raise ArtifactError(
                     f"{path}: the song database is of an older version of coldtune; train again"
                 )
@@ -544,10 +544,6 @@ def _last_rewriting(connection: Connection) -> int:
 
 def _value(connection: Any, query: str) -> Any:
     return connection.execute(text(query)).scalar()
-
-
-def _tables(connection: Connection) -> set[str]:
-    return set(connection.execute(text("SELECT name FROM sqlite_master")).scalars())
 
 
 def _schema(connection: Any) -> set[str]:

@@ -20,13 +20,13 @@ from sqlalchemy import (
     String,
     Table,
     func,
-    inspect,
     select,
 )
 
 from datasets.errors import ArtifactError
 from recsys.database.read_write import batched
 from recsys.database.song import Song
+from recsys.database.sqlite import create_missing, table_names
 
 metadata = MetaData()
 
@@ -116,7 +116,7 @@ class Changes:
 
 def create_change_tables(connection: Connection) -> None:
     """Create the tables if they do not exist."""
-    metadata.create_all(connection)
+    create_missing(connection, metadata)
 
 
 def write_plays(
@@ -193,8 +193,7 @@ def read_position(connection: Connection, revision: int) -> ChangePosition:
         connection: an open transaction.
         revision: number of transactions since the fit, this one included.
     """
-    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    there = set(connection.exec_driver_sql(query).scalars())
+    there = table_names(connection)
 
     def last(table: str, column: str) -> int:
         if table not in there:
@@ -209,12 +208,12 @@ def read_position(connection: Connection, revision: int) -> ChangePosition:
 
 
 def _has_corrections(connection: Connection) -> bool:
-    return bool(inspect(connection).has_table(CORRECTIONS.name))
+    return CORRECTIONS.name in table_names(connection)
 
 
 def has_change_tables(connection: Connection) -> bool:
     """Return whether the tables exist, which the first change creates."""
-    return bool(inspect(connection).has_table(plays.name))
+    return plays.name in table_names(connection)
 
 
 def _plays_of(connection: Connection, table: Table, after: int = 0) -> list[Play]:

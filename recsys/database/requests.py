@@ -25,13 +25,13 @@ from sqlalchemy import (
     String,
     Table,
     func,
-    inspect,
     select,
 )
 
 from datasets.errors import ArtifactError
 from recsys.database.changes import CORRECTIONS, Play
 from recsys.database.read_write import batched
+from recsys.database.sqlite import create_missing, table_names
 
 UpdateMode = Literal["add", "replace"]
 """Whether plays are added to what a user has played of an item, or take its place."""
@@ -116,12 +116,12 @@ def event_digest(play: Play, mode: UpdateMode) -> bytes:
 
 def create_request_tables(connection: Connection) -> None:
     """Create the tables if they do not exist."""
-    metadata.create_all(connection)
+    create_missing(connection, metadata)
 
 
 def has_request_tables(connection: Connection) -> bool:
     """Return whether the tables exist."""
-    return bool(inspect(connection).has_table(_batches.name))
+    return _batches.name in table_names(connection)
 
 
 def known_batch(connection: Connection, batch_id: str) -> str | None:

@@ -9,11 +9,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
+from sqlalchemy import Column, Connection, MetaData, String, Table, select
 
 from datasets.errors import ArtifactError
 from recsys.database.read_write import batched
 from recsys.database.song import Song
+from recsys.database.sqlite import create_missing, table_names
 
 metadata = MetaData()
 
@@ -29,7 +30,7 @@ sounds = Table(
 
 def write_sounds(connection: Connection, digests: Mapping[str, str]) -> None:
     """Add digests of sounds by digest of the file's content; those that are there stay."""
-    metadata.create_all(connection)
+    create_missing(connection, metadata)
     for page in batched(digests.items()):
         query = select(sounds.c.digest).where(sounds.c.digest.in_([digest for digest, _ in page]))
         known = set(connection.execute(query).scalars())
@@ -48,7 +49,7 @@ def read_sounds(connection: Connection) -> dict[str, str]:
     Raises:
         ArtifactError: the checksum of a row does not match.
     """
-    if not inspect(connection).has_table(sounds.name):
+    if sounds.name not in table_names(connection):
         return {}
     found: dict[str, str] = {}
     for row in connection.execute(select(sounds)):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Pool, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, Pool, create_engine, event
 
 from datasets.system.locks import patience
 from recsys.database.connections import usable_in_children
@@ -48,3 +48,14 @@ def sqlite_engine(connect: Callable[[], sqlite3.Connection], pool: type[Pool]) -
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def table_names(connection: Connection) -> set[str]:
+    """Return the names of the tables and indices that there are: one short query."""
+    return set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
+
+
+def create_missing(connection: Connection, metadata: MetaData) -> None:
+    """Create the tables that do not exist yet."""
+    if not table_names(connection).issuperset(metadata.tables):
+        metadata.create_all(connection)

@@ -22,7 +22,7 @@ from recsys.content.embedding_range import EmbeddingRange
 from recsys.content.familiarity import DESCRIPTIONS, Description, Familiarity
 from recsys.content.features import MetadataVocabulary
 from recsys.content.kernel import standardisation
-from recsys.data import ItemContent
+from recsys.data import CSRArrays, ItemContent
 from recsys.fusion import Block, fuse_items, shrink_doubted
 from recsys.model.artifact import load_array, save_array
 from recsys.model.checks import check_array, check_matrix_parts
@@ -52,6 +52,10 @@ _LARGEST = 1e15
 
 _MOST_USERS, _USERS_AT_ONCE = 100_000, 8192
 """Users whose mean and covariance are taken, and how many are read at once."""
+
+_LARGE = 1_000_000
+"""Plays from which on what follows from the arrays of a model is saved with it: then processes that
+serve it share it, and the first play that one takes in does not wait for it."""
 
 EMBEDDING_LENGTHS = "embedding_lengths"
 """Name of the lengths of embeddings among the facts about a fit."""
@@ -229,22 +233,39 @@ class FittedState:
         return warm
 
     @cached_property
-    def listeners(self) -> tuple[IntArray, IntArray]:
-        """Who has played each item in training: the rows of the users of all items one after
-        another, int32 [plays], and where those of each item begin, int [n_items + 1].
-
-        It takes 4 bytes a play, and is made when somebody first asks who has played something.
-        """
-        marks = np.ones(self.plays.nnz, np.int8)
-        by_item = sp.csr_matrix(
-            (marks, self.plays.indices, self.plays.indptr), shape=self.plays.shape
-        ).tocsc()
-        return by_item.indices, by_item.indptr
+    def plays_by_item(self) -> CSRArrays:
+        """Who has played each item in training: `plays`, transposed; rows of users ascend."""
+        return CSRArrays.from_matrix(self.plays.T.tocsr())
 
     @cached_property
     def item_grams(self) -> dict[str, Gram]:
         """VᵀV of the warm items' vectors, [d, d], for each source."""
         return {block.name: Gram(block.gram) for block in self.blocks}
+
+    @cached_property
+    def user_grams(self) -> dict[str, Float64Array]:
+        """PᵀP of the sources' own vectors of all users of the fit, float64 [d, d] each."""
+        grams = {}
+        for number, block in enumerate(self.blocks):
+            width = block.columns.stop - block.columns.start
+            gram = np.zeros((width, width))
+            for start in range(0, len(self.user_vectors), _USERS_AT_ONCE):
+                own = self.source_vectors(slice(start, start + _USERS_AT_ONCE), number)
+                double = own.astype(np.float64)
+                gram += double.T @ double
+            grams[block.name] = gram
+        return grams
+
+    def source_vectors(self, rows: IntArray | slice, number: int) -> Float32Array:
+        """Return users' vectors as a source made them, float32 [n, d].
+
+        Args:
+            rows: rows of the users.
+            number: the place of the source's block among the blocks.
+        """
+        columns = self.blocks[number].columns
+        scales = np.asarray(self.user_scales[rows, number])
+        return np.asarray(self.user_vectors[rows, columns]) * scales[:, None]
 
     def fuse_content(self, content: ItemContent) -> Float32Array:
         """Compute fused vectors [n, D] of items that nobody has played, from their content."""
@@ -307,8 +328,13 @@ class FittedState:
             familiar["of_items"] = self.item_familiarity
         for key, array in familiar.items():
             save_array(folder, f"familiarity_{key}", np.asarray(array))
+        is_large = self.plays.nnz >= _LARGE
+        if is_large:
+            for name, array in self._derived().items():
+                save_array(folder, f"derived_{name}", array)
         structure = {
             "blocks": blocks,
+            "derived": is_large,
             "vocabulary": self.vocabulary.values,
             "encoder": self.encoder is not None,
             "familiarity": sorted(familiar),
@@ -318,6 +344,47 @@ class FittedState:
         )
         if self.encoder is not None:
             self.encoder.save(folder / "encoder")
+
+    def _derived(self) -> dict[str, NDArray[Any]]:
+        """What follows from the other arrays, and takes seconds where plays are many."""
+        by_item = self.plays_by_item._asdict()
+        mean, covariance = self.user_moments
+        return {
+            **{f"plays_by_item_{part}": array for part, array in by_item.items()},
+            **{f"user_gram_{name}": gram for name, gram in self.user_grams.items()},
+            "user_mean": mean,
+            "user_covariance": covariance,
+        }
+
+    def _read_derived(self, folder: Path) -> None:
+        """Take what `_derived` returned from the files, if it is there.
+
+        The values go where the properties keep theirs: `dataclasses.replace` does not copy them.
+
+        Raises:
+            ValueError: the arrays do not fit the others.
+        """
+        if not json.loads((folder / "structure.json").read_text(encoding="utf-8")).get("derived"):
+            return
+        by_item = CSRArrays(
+            *(load_array(folder, f"derived_plays_by_item_{part}") for part in CSRArrays._fields)
+        )
+        shape = len(self.items), len(self.user_ids)
+        check_matrix_parts("plays by item", *by_item, shape)
+        if not np.array_equal(np.diff(by_item.indptr), self.user_counts):
+            raise ValueError("the plays by item are not those by user")
+        grams = {
+            block.name: load_array(folder, f"derived_user_gram_{block.name}")
+            for block in self.blocks
+        }
+        for block in self.blocks:
+            width = block.columns.stop - block.columns.start
+            check_array(f"user_gram_{block.name}", grams[block.name], "f", width, width)
+        width = self.user_vectors.shape[1]
+        mean, covariance = (load_array(folder, f"derived_user_{n}") for n in ("mean", "covariance"))
+        check_array("user_mean", mean, "f", width)
+        check_array("user_covariance", covariance, "f", width, width)
+        vars(self).update(plays_by_item=by_item, user_grams=grams, user_moments=(mean, covariance))
 
     @classmethod
     def read(
@@ -337,6 +404,7 @@ class FittedState:
         try:
             state = cls._read(folder, config, info, version)
             _check_state(state)
+            state._read_derived(folder)
         except UNREADABLE as error:
             reason = str(error) or type(error).__name__
             raise ArtifactError(f"{folder}: the model cannot be read: {reason}") from error

@@ -109,7 +109,7 @@ def load_model(folder: Path) -> LiveModel:
             return _open(folder, manifest)
         except ArtifactError:
             # Another process may have put a new model there and removed the files of this one.
-            if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
+            if artifact.read_generation(folder) == manifest["generation"]:
                 raise
 
 
@@ -120,13 +120,13 @@ def refresh_model(folder: Path, model: LiveModel) -> LiveModel:
         ArtifactError: it cannot be read.
     """
     while True:
-        generation = artifact.read_manifest(folder)["generation"]
+        generation = artifact.read_generation(folder)
         if generation != model.generation or not model.catalog.is_in_place():
             return _heard_as_before(load_model(folder), model)
         try:
             return model.reopened()
         except ArtifactError:  # another process may just have put a new model there
-            if artifact.read_manifest(folder)["generation"] == generation:
+            if artifact.read_generation(folder) == generation:
                 raise
 
 
@@ -212,7 +212,7 @@ def open_catalog(folder: Path, *, whole: bool) -> Catalog:
         try:
             return _open_catalog(folder, manifest, "now" if whole else "never")
         except ArtifactError:
-            if artifact.read_manifest(folder)["generation"] == manifest["generation"]:
+            if artifact.read_generation(folder) == manifest["generation"]:
                 raise
 
 
@@ -318,7 +318,7 @@ def _open_catalog(
 
 
 def _check_current(folder: Path, model: LiveModel) -> None:
-    generation = artifact.read_manifest(folder)["generation"]
+    generation = artifact.read_generation(folder)
     # A copy that was put in the place of the model has the same generation, but other files.
     if generation != model.generation or not model.catalog.is_in_place():
         raise ReplacedError(

@@ -7,8 +7,7 @@ all its users.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -44,9 +43,6 @@ _MOST_KEPT = 10_000
 
 _LONGEST_ID = 500
 """Characters of the id of a batch."""
-
-_ROWS = 65_536
-"""Users whose vectors are read at once to compute a Gram matrix."""
 
 
 class _UpdateCounts(NamedTuple):
@@ -407,47 +403,22 @@ class IncrementalUpdater:
 
         vectors = {}
         for number, block in enumerate(state.blocks):
-            name, gram = block.name, self._user_grams[block.name]
+            name, gram = block.name, state.user_grams[block.name]
             new = [newcomers[user][name] for user in others]
-            user_vectors = np.vstack([self._source_vectors(rows[order], number), *new])
+            user_vectors = np.vstack([state.source_vectors(rows[order], number), *new])
             vector = own_vector(name, user_vectors, after, gram)
             if len(before):
-                old = self._source_vectors(before, number)
+                old = state.source_vectors(before, number)
                 vector = vector - own_vector(name, old, weights, gram)
                 vector = vector + baseline[name]
             vectors[name] = np.asarray(vector, np.float32)[None]
         warm = np.zeros(1, bool)
         return fuse_items(state.blocks, vectors, warm)[0], len(after)
 
-    @cached_property
-    def _plays_by_item(self) -> Any:
-        return self._state.plays.tocsc()
-
-    @cached_property
-    def _user_grams(self) -> dict[str, Float64Array]:
-        """PᵀP of all users of the fit, for each source."""
-        grams = {}
-        for number, block in enumerate(self._state.blocks):
-            width = block.columns.stop - block.columns.start
-            gram = np.zeros((width, width))
-            for start in range(0, len(self._state.user_vectors), _ROWS):
-                own = self._source_vectors(slice(start, start + _ROWS), number).astype(np.float64)
-                gram += own.T @ own
-            grams[block.name] = gram
-        return grams
-
-    def _source_vectors(self, rows: Any, number: int) -> Float32Array:
-        """A source's own vectors of users of the fit."""
-        columns = self._state.blocks[number].columns
-        scales = np.asarray(self._state.user_scales[rows, number])
-        return np.asarray(self._state.user_vectors[rows, columns]) * scales[:, None]
-
     def _training_plays(self, item: int | None) -> tuple[IntArray, Float32Array]:
         """Rows of the users who played an item of the fit in training, and their plays."""
         if item is None:
             return np.empty(0, np.intp), np.empty(0, np.float32)
-        start, stop = self._plays_by_item.indptr[item : item + 2]
-        return (
-            np.asarray(self._plays_by_item.indices[start:stop], np.intp),
-            np.asarray(self._plays_by_item.data[start:stop], np.float32),
-        )
+        weights, users, starts = self._state.plays_by_item
+        own = slice(*starts[item : item + 2])
+        return np.asarray(users[own], np.intp), np.asarray(weights[own], np.float32)

@@ -403,14 +403,10 @@ class UserTable:
         """Return the rows of the users who have played any of these items, ascending."""
         ids = self._items.ids(item_rows)
         fitted = self._items.fitted_rows(ids)
-        users, starts = (
-            self._state.listeners
-            if any(row is not None and row >= 0 for row in fitted)
-            else (np.empty(0, np.int32), np.empty(0, np.intp))
-        )
         parts = [np.empty(0, np.intp)]
         for item_id, row in zip(ids.tolist(), fitted, strict=True):
             if row is not None and row >= 0:
+                _, users, starts = self._state.plays_by_item
                 parts.append(users[starts[row] : starts[row + 1]].astype(np.intp))
             since = self._plays.by_item.get(item_id, ())
             parts.append(np.array([self._active.rows[user] for user in since], np.intp))
@@ -456,7 +452,7 @@ class UserTable:
             for name in moved:
                 changed.update(table._plays.by_item.get(name, ()))
         if columns := [row for row in self._fit_columns(moved) if row >= 0]:
-            users, starts = self._state.listeners
+            _, users, starts = self._state.plays_by_item
             active = np.array(sorted(self._active.ids), np.intp)
             for row in columns:
                 own = np.intersect1d(active, users[starts[row] : starts[row + 1]])

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.errors import BusyError, ReplacedError
+from datasets.errors import ArtifactError, BusyError, ReplacedError
 from datasets.system.locks import locked
 from recsys import Recommender
-from recsys.model import storage
+from recsys.model import artifact, state, storage
 
 NEW = np.eye(8, dtype=np.float32)[1]
 PLAYS = pd.DataFrame({"user_id": ["new"], "item_id": ["item-1"], "weight": [1.0]})
@@ -153,3 +153,71 @@ def test_a_reader_whose_model_another_process_has_rebuilt(model: Path, tmp_path:
         "written"
         in Recommender.load(tmp_path / "elsewhere").recommend("x", 500)["item_id"].tolist()
     )
+
+
+# ------------------------------------------------------------------ what follows from the arrays
+
+
+@pytest.fixture
+def large(
+    fit_quickly: Callable[..., Recommender], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A model that is saved as those with very many plays are."""
+    monkeypatch.setattr(state, "_LARGE", 1)
+    fit_quickly().save(tmp_path / "large")
+    return tmp_path / "large"
+
+
+def test_a_large_model_is_saved_with_what_its_plays_by_item_are(large: Path, saved: Path) -> None:
+    computed, stored = (Recommender.load(one).live.state for one in (saved, large))
+    assert "plays_by_item" in vars(stored)
+    assert "plays_by_item" not in vars(computed)
+    for one, other in zip(stored.plays_by_item, computed.plays_by_item, strict=True):
+        assert one.tolist() == other.tolist()
+    assert stored.user_grams.keys() == computed.user_grams.keys()
+    for name, gram in computed.user_grams.items():
+        np.testing.assert_allclose(stored.user_grams[name], gram, rtol=1e-12)
+    for one, other in zip(stored.user_moments, computed.user_moments, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_plays_change_a_large_model_as_any_other(large: Path, model: Path) -> None:
+    lists = []
+    for folder in (large, model):
+        recommender = Recommender.load(folder)
+        recommender.update(PLAYS.assign(user_id=["user-1"]))
+        lists.append(recommender.recommend_many(["user-1", "user-2"], k=20))
+    pd.testing.assert_frame_equal(*lists)
+
+
+def test_a_rebuilt_large_model_has_plays_by_item_of_its_own(large: Path) -> None:
+    recommender = Recommender.load(large)
+    before = len(recommender.live.state.plays_by_item.data)
+    recommender.update(PLAYS)
+    recommender.rebuild()
+    rebuilt = Recommender.load(large).live.state
+    assert len(rebuilt.plays_by_item.data) == before + 1 == rebuilt.plays.nnz
+
+
+def test_plays_by_item_that_are_of_other_plays_are_refused(large: Path) -> None:
+    loaded = Recommender.load(large).live.state
+    generation = next(path.parent for path in large.glob("*/derived_plays_by_item_indptr.npy"))
+    starts = np.array(loaded.plays_by_item.indptr)
+    starts[1] += 1
+    np.save(generation / "derived_plays_by_item_indptr.npy", starts)
+    with pytest.raises(ValueError, match="by item"):
+        loaded._read_derived(generation)
+
+
+# ------------------------------------------------------------------ the manifest
+
+
+def test_the_generation_is_that_of_the_manifest_as_it_is_now(model: Path) -> None:
+    first = artifact.read_generation(model)
+    assert first == artifact.read_manifest(model)["generation"]
+    Recommender.load(model).save(model, replace=True)
+    assert artifact.read_generation(model) == artifact.read_manifest(model)["generation"] != first
+    manifest = model / artifact.MANIFEST
+    manifest.write_text(manifest.read_text().replace('"generation"', '"gen"'))
+    with pytest.raises(ArtifactError, match="manifest"):
+        artifact.read_generation(model)

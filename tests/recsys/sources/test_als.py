@@ -4,15 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
 from datasets.errors import ColdtuneError
 from recsys.config import SOURCES, ALSConfig, ContentMapConfig
-from recsys.data import TrainingData
+from recsys.data import CSRArrays, TrainingData
 from recsys.sources.als import ALSSource
 from recsys.sources.fold_in import Gram, LeastSquaresFoldIn, least_squares, weigh_matrix
 from recsys.sources.registry import make_source
+from recsys.sources.weighted_als import solve_rows
 from tests.helpers.recommenders import item_content
 
 SMALL = ALSConfig(factors=6, regularization=3.0, alpha=4.0, iterations=4)
@@ -152,3 +156,17 @@ def test_sources_by_name(fitted):
     assert [type(one).__name__ for one in made] == [
         "ALSSource", "FMSource", "EASESource", "ContentSource", "PopularitySource",
     ]  # fmt: skip
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_few_rows_are_solved_as_many_are(seed: int, n_rows: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((12, 6)).astype(np.float32)
+    dense = rng.integers(0, 4, (n_rows, 12)) * rng.random((n_rows, 12))
+    one = CSRArrays.from_matrix(sp.csr_matrix(dense.astype(np.float32)))
+    many = CSRArrays.from_matrix(sp.csr_matrix(np.tile(dense, (5, 1)).astype(np.float32)))
+    gram = (vectors.T @ vectors).astype(float)
+    charges = rng.uniform(0.5, 20, n_rows)
+    few = solve_rows(vectors, gram, one, 3.0, charges)
+    expected = solve_rows(vectors, gram, many, 3.0, np.tile(charges, 5))[:n_rows]
+    np.testing.assert_allclose(few, expected, atol=1e-4)
