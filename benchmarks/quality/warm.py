@@ -1,11 +1,14 @@
 """The hybrid against tuned peers on real listening: five folds over interactions.
 
     python -m benchmarks.quality.warm ../shared/data/real-mini --folds 5 --threads 2
+    ... ../shared/data/lastfm-audio --binary --embeddings embeddings.npz
 
 Recordings are left out (29 of 17,632 items have one). Every model sees the same training side; the
-settings of peers, and ours that are left to the data, are chosen inside it. nDCG@10 and recall@20
-are means over all users of all folds with bootstrap intervals over users, and the differences from
-the best peer are paired by user.
+settings of peers, and ours that are left to the data, are chosen inside it. nDCG@10, nDCG@20 and
+recall@20 are means over all users of all folds with bootstrap intervals over users, and the
+differences from the best peer are paired by user. With `--embeddings` the items that have none are
+left out, as in published comparisons of multimodal recommenders, and the hybrid is fitted without
+and with them ("hybrid with sound").
 """
 
 import time
@@ -13,6 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.common import argument_parser
 from datasets.folder import load_folder
@@ -26,17 +30,20 @@ from recsys import Recommender
 from recsys.config import RecommenderConfig
 
 CANDIDATES = "catalogue"
-METRICS = (("ndcg", 10), ("recall", 20))
+METRICS = (("ndcg", 10), ("ndcg", 20), ("recall", 20))
 
 
 class Ours:
     """A recommender of some sources, as an evaluation wants it; says what it chose."""
 
-    def __init__(self, config: RecommenderConfig) -> None:
-        self.config = config
+    def __init__(self, config: RecommenderConfig, embeddings: pd.DataFrame | None = None) -> None:
+        self.config, self.embeddings = config, embeddings
 
     def fit(self, dataset: MusicDataset) -> "Ours":
-        self._recommender = Recommender(self.config).fit(dataset)
+        embeddings = self.embeddings
+        if embeddings is not None:
+            embeddings = embeddings[embeddings.index.isin(dataset.items["item_id"])]
+        self._recommender = Recommender(self.config).fit(dataset, embeddings=embeddings)
         info = self._recommender.info
         print(f"  {info['blend']['warm']} {info['settings']}", flush=True)
         return self
@@ -49,6 +56,8 @@ def main() -> None:
     """Print a line a model, best first."""
     parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--embeddings", default=None, help="a file in the folder")
+    parser.add_argument("--binary", action="store_true", help="every play has weight 1")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--skip", type=int, default=0, help="leave out so many folds, the first")
     parser.add_argument("--seed", type=int, default=0)
@@ -57,12 +66,22 @@ def main() -> None:
     arguments = parser.parse_args()
 
     dataset = load_folder(arguments.folder)
-    dataset = MusicDataset.from_checked(dataset.items, empty_audio(), dataset.interactions, None)
+    items, plays, embeddings = dataset.items, dataset.interactions, None
+    if arguments.binary:
+        plays = plays.assign(weight=1.0)
+    if arguments.embeddings is not None:
+        stored = np.load(arguments.folder / arguments.embeddings)
+        embeddings = pd.DataFrame(stored["embedding"], index=stored["item_id"])
+        items = items[items["item_id"].isin(embeddings.index)].reset_index(drop=True)
+        plays = plays[plays["item_id"].isin(embeddings.index)].reset_index(drop=True)
+    dataset = MusicDataset.from_checked(items, empty_audio(), plays, None)
     base = RecommenderConfig(seed=arguments.seed, threads=arguments.threads, tracking=False)
     makers = {"popularity": lambda: Popularity(arguments.seed)}
     for name, peer in PEERS.items():
         makers[name] = lambda peer=peer: peer(arguments.seed, arguments.threads)
     makers["hybrid"] = lambda: Ours(base)
+    if embeddings is not None:
+        makers["hybrid with sound"] = lambda: Ours(base, embeddings)
     for source in base.sources:
         if source not in ("content", "popularity"):  # without recordings; the same as popularity
             makers[f"our {source}"] = lambda source=source: Ours(base.replace(sources=(source,)))
@@ -79,7 +98,7 @@ def main() -> None:
             for metric, k in METRICS:
                 key = (fold.group, CANDIDATES, name, metric, k)
                 users = found.units[fold.group, "users"]
-                values[name, metric].append(dict(zip(users, found.values[key], strict=True)))
+                values[name, metric, k].append(dict(zip(users, found.values[key], strict=True)))
         for row in found.runs.to_dict("records"):
             seconds[row["model"]] += row["fit_seconds"] / len(folds)
         print(f"{fold.name}: {time.perf_counter() - started:.0f} s", flush=True)
@@ -93,21 +112,22 @@ def main() -> None:
             [np.mean([part[user] for part in parts if user in part]) for user in users]
         )
     peers = [name for name in makers if name in PEERS]
-    best = max(peers, key=lambda name: means[name, "ndcg"].mean(), default=None)
-    order = sorted(makers, key=lambda name: -means[name, "ndcg"].mean())
-    print(f"{'':16}  nDCG@10                recall@20              fit, s   nDCG@10 - {best}")
+    best = max(peers, key=lambda name: means[name, "ndcg", 10].mean(), default=None)
+    order = sorted(makers, key=lambda name: -means[name, "ndcg", 10].mean())
+    names = "".join(f"{metric}@{k}".ljust(25) for metric, k in METRICS)
+    print(f"{'':16}  {names}fit, s   nDCG@10 and nDCG@20 - {best}")
     for name in order:
         cells = []
-        for metric, _ in METRICS:
-            at = mean_interval(means[name, metric], seed=arguments.seed)
+        for metric, k in METRICS:
+            at = mean_interval(means[name, metric, k], seed=arguments.seed)
             cells.append(f"{at.mean:.4f} ({at.low:.4f}, {at.high:.4f})")
-        gap = ""
-        if best is not None and name != best:
-            pair = means[name, "ndcg"], means[best, "ndcg"]
+        gaps = []
+        for k in (10, 20) if best is not None and name != best else ():
+            pair = means[name, "ndcg", k], means[best, "ndcg", k]
             d = paired_difference(*pair, seed=arguments.seed)
-            share = 100 * d.mean / means[best, "ndcg"].mean()
-            gap = f"{d.mean:+.4f} ({d.low:+.4f}, {d.high:+.4f}) {share:+.1f} %"
-        print(f"{name:16}  {'  '.join(cells)}  {seconds[name]:6.1f}   {gap}")
+            share = 100 * d.mean / pair[1].mean()
+            gaps.append(f"{d.mean:+.4f} ({d.low:+.4f}, {d.high:+.4f}) {share:+.1f} %")
+        print(f"{name:16}  {'  '.join(cells)}  {seconds[name]:6.1f}   {'; '.join(gaps)}")
 
 
 if __name__ == "__main__":
