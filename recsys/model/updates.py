@@ -41,6 +41,9 @@ from recsys.sources.fold_in import fold_in_user
 _MOST_KEPT = 10_000
 """Users whose vectors are kept from one update to the next."""
 
+_ByName = Mapping[str, Float32Array]
+"""A vector [d] of each source."""
+
 _LONGEST_ID = 500
 """Characters of the id of a batch."""
 
@@ -261,6 +264,9 @@ class IncrementalUpdater:
         self._first_plays = FirstPlays(state)
         self._folded_in: dict[str, tuple[Mapping[str, float], dict[str, Float32Array]]] = {}
         """Plays and vectors of users whom the fit does not know, the oldest first."""
+        self._learned: dict[int, tuple[_ByName | None, _ByName]] = {}
+        """By row of the fit, what an item's content predicted and its vectors from the users of the
+        fit alone, the oldest first."""
 
     def recompute(
         self, items: ItemTable, users: UserTable, plays: PlaysSinceFit, item_ids: Iterable[str]
@@ -401,19 +407,41 @@ class IncrementalUpdater:
             vector = state.sources[name].item_from_plays(expected, users, weights, gram)
             return self._first_plays.on_the_way(name, vector, n)
 
+        learned = self._learned_in_fit(fitted, predicted)
+        if fitted is not None and len(before) and learned is None:
+            learned = {
+                block.name: own_vector(
+                    block.name,
+                    state.source_vectors(before, number),
+                    weights,
+                    state.user_grams[block.name],
+                )
+                for number, block in enumerate(state.blocks)
+            }
+            self._learned[fitted] = predicted, learned
+            while len(self._learned) > _MOST_KEPT:
+                del self._learned[next(iter(self._learned))]
         vectors = {}
         for number, block in enumerate(state.blocks):
             name, gram = block.name, state.user_grams[block.name]
             new = [newcomers[user][name] for user in others]
             user_vectors = np.vstack([state.source_vectors(rows[order], number), *new])
             vector = own_vector(name, user_vectors, after, gram)
-            if len(before):
-                old = state.source_vectors(before, number)
-                vector = vector - own_vector(name, old, weights, gram)
-                vector = vector + baseline[name]
+            if learned is not None:
+                vector = vector - learned[name] + baseline[name]
             vectors[name] = np.asarray(vector, np.float32)[None]
         warm = np.zeros(1, bool)
         return fuse_items(state.blocks, vectors, warm)[0], len(after)
+
+    def _learned_in_fit(self, fitted: int | None, predicted: _ByName | None) -> _ByName | None:
+        """An item's vectors from the users of the fit, if its content predicted the same then."""
+        if fitted is None or fitted not in self._learned:
+            return None
+        before, learned = self._learned[fitted]
+        if before is None or predicted is None:
+            return learned if before is predicted else None
+        is_same = all(np.array_equal(vector, before[name]) for name, vector in predicted.items())
+        return learned if is_same else None
 
     def _training_plays(self, item: int | None) -> tuple[IntArray, Float32Array]:
         """Rows of the users who played an item of the fit in training, and their plays."""
