@@ -50,6 +50,7 @@ from recsys.model.state import (
     FittedState,
     predict_vectors,
 )
+from recsys.sources.als import ALSSource
 from recsys.sources.base import Source
 from recsys.sources.given_factors import (
     AlignedFactors,
@@ -62,7 +63,13 @@ from recsys.training.blending import Blend, choose_blend
 from recsys.training.fine_tuning import fine_tune_on_catalogue
 from recsys.training.taste import choose_taste
 from recsys.training.usable_sources import choose_sources
-from recsys.training.validation import choose_regularization, hold_out, leaves_regularization_open
+from recsys.training.validation import (
+    FURTHER,
+    MAX_PLAYS,
+    choose_regularization,
+    hold_out,
+    leaves_regularization_open,
+)
 
 if TYPE_CHECKING:
     from embedding.encoders.protocol import Encoder
@@ -191,6 +198,7 @@ def fit_state(
             chosen, validation_factors = choose_regularization(data, split, used)
     with timer.stage("blend weights"):
         blend = choose_blend(split, chosen, validation_factors)
+    split = None  # its plays are copies
     for name, why in blend.dropped.items():
         logger.info("source %s takes no part: %s", name, why)
     if blend.lightfm_epochs is not None:
@@ -207,7 +215,7 @@ def fit_state(
                 if name != "als" or given is None
                 else GivenALSSource(chosen.als, chosen.content_map, given)
             )
-            vectors[name] = sources[name].fit(data)
+            vectors[name] = _learn(sources[name], data, validation_factors)
             learned = (vectors[name].users, vectors[name].items)
             if not all(np.isfinite(part).all() for part in learned):
                 raise ColdtuneError(
@@ -215,6 +223,7 @@ def fit_state(
                     "scale of embeddings or plays, do not suit it"
                 )
 
+    validation_factors = None
     with timer.stage("fusion"):
         is_cold = data.user_counts == 0
         source_users = {name: pair.users for name, pair in vectors.items()}
@@ -297,6 +306,20 @@ def _source_facts(
             "gain": None if gain is None else gain._asdict(),
         }
     return facts
+
+
+def _learn(source: Source, data: TrainingData, validation_factors: Vectors | None) -> Vectors:
+    """Fit a source.
+
+    Where plays are very many, ALS goes on from `validation_factors`, learned from most of them.
+    """
+    learns = isinstance(source, ALSSource) and not isinstance(source, GivenALSSource)
+    if not learns or validation_factors is None or data.plays.nnz <= MAX_PLAYS:
+        return source.fit(data)
+    assert isinstance(source, ALSSource)
+    steps = min(FURTHER, source.config.iterations)
+    factors = source.factors(data, start=validation_factors, iterations=steps)
+    return source.fit_content(data, factors)
 
 
 def _given_factors(

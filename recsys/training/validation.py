@@ -6,7 +6,9 @@ played yet: where most of them come without, so will other new items.
 Test data has no part in it, and it is the same for the same data and seed.
 
 Weights and settings for known items are chosen on `ValidationSplit.dense`, from which no whole
-items are missing: it is as dense as the data of the final fit.
+items are missing: it is as dense as the data of the final fit. With more than `MAX_PLAYS` plays a
+fiftieth of the items at most is held out, and what is left is as dense already: one set of fits
+serves known and new items.
 
 The best L2 penalty of ALS depends on how many users play an item and how many items a user plays,
 and accuracy falls off on both sides of it. So it is chosen for each data set, by fits without the
@@ -40,8 +42,14 @@ RATIOS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 MAX_PLAYS = 3_000_000
 """With more (user, item) pairs the L2 penalty is not tuned: fits would take too long."""
 
-_FURTHER = 4
-"""Alternations of ALS that bring factors learned with one penalty to the next one."""
+MOST_COLD_ITEMS = 5_000
+"""Items that are held out at most: their lists tell what more of them would."""
+
+_COLD_OF_MANY = 0.02
+"""Share of the items that is held out at most with more than `MAX_PLAYS` plays."""
+
+FURTHER = 4
+"""Alternations of ALS that bring factors to another penalty, or to all plays from most of them."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,8 @@ class ValidationSplit:
     """The data to learn from, without the held-out items."""
 
     dense: TrainingData
-    """The data without the single plays alone; `training` where no item is held out."""
+    """The data without the single plays alone; `training` where no item is held out, or so few
+    that it is as dense."""
 
     held_cold: sp.csr_matrix
     """All plays of the held-out items."""
@@ -119,7 +128,8 @@ def draw_held_out(
         return None
     candidates = recorded & (np.bincount(plays.indices, minlength=plays.shape[1]) > 0)
     rng = np.random.default_rng(config.seed)
-    cold_items = _hold_out_artists(artists, candidates, seen, fraction, rng)
+    of_items = min(fraction, _COLD_OF_MANY) if plays.nnz > MAX_PLAYS else fraction
+    cold_items = _hold_out_artists(artists, candidates, seen, of_items, rng)
     is_cold = np.zeros(plays.shape[1], bool)
     is_cold[cold_items] = True
     sampled = rng.random(plays.nnz) < fraction
@@ -157,9 +167,10 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
         return sp.csr_matrix(entries, shape=plays.shape)
 
     training = replace(data, plays=part(drawn.learned))
+    is_dense = not len(drawn.cold_items) or data.plays.nnz > MAX_PLAYS
     return ValidationSplit(
         training,
-        replace(data, plays=part(~drawn.sampled)) if len(drawn.cold_items) else training,
+        training if is_dense else replace(data, plays=part(~drawn.sampled)),
         part(drawn.of_cold),
         part(drawn.sampled),
         drawn.cold_items,
@@ -186,7 +197,7 @@ def _hold_out_artists(
 ) -> IntArray:
     """Return candidates not seen, whole artists; none if too few items would remain."""
     rows = np.flatnonzero(candidates)
-    wanted = max(int(fraction * len(rows)), MIN_COLD_ITEMS)
+    wanted = max(min(int(fraction * len(rows)), MOST_COLD_ITEMS), MIN_COLD_ITEMS)
     most = len(rows) // 3
     names, codes, sizes = np.unique(artists[rows], return_inverse=True, return_counts=True)
     # An artist counts as seen as a whole: songs of one artist have much the same listeners.
@@ -276,7 +287,8 @@ class ChosenSettings(NamedTuple):
     config: RecommenderConfig
 
     als: Vectors | None
-    """Factors of ALS with that penalty, learned from `ValidationSplit.dense`; None without."""
+    """Factors of ALS with that penalty, learned from `ValidationSplit.dense`; None without a
+    split."""
 
 
 def choose_regularization(
@@ -316,18 +328,20 @@ def _best_ratio(
     from those with the last penalty. What is not a standard error better than 1 counts as chance.
     """
     users = validation_users(split.dense, split.held_plays, config.fusion.validation_users)
-    if not len(users) or split.dense.plays.nnz > MAX_PLAYS:
+    if not len(users):
         return 1.0, None
 
     def learned(ratio: float, start: Vectors | None) -> tuple[Float64Array, Vectors]:
         als = config.als.replace(regularization=ratio * usual)
         source = ALSSource(als, config.content_map)
-        steps = None if start is None else min(_FURTHER, als.iterations)
+        steps = None if start is None else min(FURTHER, als.iterations)
         factors = source.factors(split.dense, start=start, iterations=steps)
         return warm_ndcg(factors, split, users), factors
 
     middle = RATIOS.index(1.0)
     first = learned(1.0, None)
+    if split.dense.plays.nnz > MAX_PLAYS:
+        return 1.0, first[1]
     best, best_ratio = first, 1.0
     for direction in (RATIOS[middle + 1 :], RATIOS[:middle][::-1]):
         last = first
