@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from datasets.arrays import Float32Array
 from recsys.config import ContentMapConfig, EASEConfig
 from recsys.data import TrainingData
+from recsys.sources import ease as ease_source
 from recsys.sources.ease import EASESource
 from recsys.sources.fold_in import EASEFoldIn, Gram
 from tests.helpers.recommenders import item_content
@@ -65,6 +66,16 @@ def test_a_low_rank_comes_close_and_is_reproducible() -> None:
     np.testing.assert_array_equal(vectors.items, again.items)
     found, wanted = vectors.users @ vectors.items.T, ease(plays, 20.0)
     assert np.corrcoef(found[:, 2:].ravel(), wanted[:, 2:].ravel())[0, 1] > 0.9
+
+
+def test_of_very_many_plays_single_precision_gives_the_same_scores(monkeypatch) -> None:
+    data, config = training(some_plays(200, 120)), EASEConfig(rank=8, regularization=20.0)
+    monkeypatch.setattr(ease_source, "_DENSE", 0)  # as where there are too many for a dense matrix
+    exact = EASESource(config, MAP).fit(data)
+    monkeypatch.setattr(ease_source, "_MANY", 0)
+    single = EASESource(config, MAP).fit(data)
+    scores = exact.users @ exact.items.T
+    np.testing.assert_allclose(single.users @ single.items.T, scores, atol=1e-3 * scores.max())
 
 
 def test_fold_in_is_the_vector_of_a_trained_user() -> None:

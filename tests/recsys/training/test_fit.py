@@ -7,6 +7,7 @@ import pytest
 from datasets.errors import DataError, InvalidArgumentError, UnknownItemError
 from datasets.music import MusicDataset
 from recsys import Recommender
+from recsys.training import fit
 from tests.helpers.recommenders import (
     ALL_USERS,
     COLD,
@@ -71,6 +72,18 @@ def test_the_same_seed_gives_the_same_model_to_the_bit(tastes, fitted):
     assert not other.recommend_many(ALL_USERS, k=10)["item_id"].equals(
         fitted.recommend_many(ALL_USERS, k=10)["item_id"]
     )
+
+
+def test_als_of_very_many_plays_goes_on_from_the_validation_split(tastes, fit_quickly, monkeypatch):
+    usual = fit_quickly(sources=("als", "content"), fusion={})
+    monkeypatch.setattr(fit, "MAX_PLAYS", 100)
+    further, again = (fit_quickly(sources=("als", "content"), fusion={}) for _ in range(2))
+    scores = [
+        one.live.state.user_vectors @ one.live.state.item_vectors.T for one in (usual, further)
+    ]
+    assert not np.array_equal(*scores)
+    assert np.corrcoef(*(one.ravel() for one in scores))[0, 1] > 0.95
+    np.testing.assert_array_equal(further.live.state.item_vectors, again.live.state.item_vectors)
 
 
 def test_the_order_of_embeddings_does_not_matter(tastes, fit_quickly):

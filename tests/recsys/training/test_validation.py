@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from recsys import Recommender
 from recsys.config import ALSConfig
 from recsys.sources.als import ALSSource, usual_penalty
+from recsys.training import validation
 from recsys.training.validation import (
     RATIOS,
     choose_regularization,
@@ -34,6 +35,28 @@ def test_the_dense_part_lacks_single_plays_alone(tastes_data):
     deaf = replace(tastes_data, content=tastes_data.content.without_embeddings())
     only = hold_out(deaf, OPEN)
     assert only.dense is only.training
+
+
+def test_of_very_many_plays_few_items_are_held_out_and_one_split_serves_all(
+    tastes_data, monkeypatch
+):
+    third = OPEN.replace(fusion={"validation_fraction": 0.3})
+    several = hold_out(tastes_data, third)
+    monkeypatch.setattr(validation, "MAX_PLAYS", 100)
+    one = hold_out(tastes_data, third)
+    assert one.dense is one.training
+    assert len(one.cold_items) == 20 < len(several.cold_items)  # the fewest that tell something
+    chosen = choose_regularization(tastes_data, one, OPEN)
+    assert chosen.config.als.regularization == usual_penalty(tastes_data, OPEN.als)
+    als = ALSSource(chosen.config.als, OPEN.content_map)
+    np.testing.assert_array_equal(chosen.als.items, als.factors(one.dense).items)
+
+
+def test_no_more_items_are_held_out_than_tell_something(tastes_data, monkeypatch):
+    third = OPEN.replace(fusion={"validation_fraction": 0.3})
+    assert len(hold_out(tastes_data, third).cold_items) == 24
+    monkeypatch.setattr(validation, "MOST_COLD_ITEMS", 20)
+    assert len(hold_out(tastes_data, third).cold_items) in (20, 21)  # whole artists
 
 
 @pytest.mark.slow
