@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from datasets.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from datasets.progress import count_steps
 from datasets.system.forking import openmp_threads
 from recsys.config import RecommenderConfig, SourceName
 from recsys.data import TrainingData, Vectors
@@ -64,11 +65,12 @@ class SourceVectors:
         found = cls(training)
         for name in config.sources:
             source = make_source(name, config)
-            if als is not None and isinstance(source, ALSSource):
-                vectors = source.fit_content(training, als)
-            else:
-                vectors = source.fit(training)
-            found = found.with_source(name, source, vectors, split)
+            with count_steps(f"source {name}", None):
+                if als is not None and isinstance(source, ALSSource):
+                    vectors = source.fit_content(training, als)
+                else:
+                    vectors = source.fit(training)
+                found = found.with_source(name, source, vectors, split)
         return found
 
     def only(self, names: Sequence[str]) -> "SourceVectors":
