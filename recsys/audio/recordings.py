@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from embedding.audio.front_end import FrontEnd
     from embedding.audio.source import AudioSource, RecordingFile
     from embedding.encoders.protocol import Encoder
-    from embedding.hyperimage.extraction import DecodingJob
+    from embedding.hyperimage.extraction import DecodedRecording, DecodingJob
     from embedding.hyperimage.inputs import AnyInputs
 
 logger = logging.getLogger("coldtune")
@@ -148,22 +149,76 @@ class RecordingEmbedder:
             InvalidArgumentError: `source` is of another type.
         """
         from embedding.audio.source import on_disk
-        from embedding.hyperimage.extraction import crash_message, decode_recording
         from embedding.hyperimage.inputs import folder_for_inputs
 
         with on_disk([source]) as (file,), folder_for_inputs() as folder:
-            decoded = self._decoder.run(decode_recording, self.decoding_job(file, folder=folder))
-            if isinstance(decoded, Crashed):
-                raise AudioError(crash_message(file))
-            if isinstance(decoded, str):
-                raise AudioError(decoded)
-            assert decoded.inputs is not None  # only contents known before have none
-            self._say_lower_rate(file.name, decoded.rate)
-            try:
-                (embedded,) = self.embed_inputs([decoded.inputs])
-            except EncoderError as error:
-                raise EncoderError(f"{file.name}: {error}") from error
+            decoded, inputs = self._decoded(file, folder)
+            embedded = self._embedded(file, inputs)
         return embedded, self.song_recording(file, decoded.digest, decoded.sound)
+
+    def embed_each(
+        self, sources: Sequence["AudioSource"]
+    ) -> list["EmbeddedRecording | AudioError"]:
+        """Embed some recordings in one pass of the network.
+
+        Args:
+            sources: each as for `embed`.
+
+        Returns:
+            For each of them what `embed` returns first, or the error that it raises.
+
+        Raises:
+            EncoderError: the encoder cannot embed one of them.
+
+        Examples:
+            >>> embedder = RecordingEmbedder(encoder)
+            >>> good, bad = embedder.embed_each([recording, "missing.mp3"])
+            >>> good.embedding.shape, str(bad)
+            ((8,), 'missing.mp3: no such file')
+            >>> embedder.close()
+        """
+        from embedding.audio.source import on_disk
+        from embedding.hyperimage.inputs import folder_for_inputs
+
+        results: list[EmbeddedRecording | AudioError | None] = []
+        usable: list[tuple[RecordingFile, AnyInputs]] = []
+        with ExitStack() as files:
+            for source in sources:
+                try:
+                    (file,) = files.enter_context(on_disk([source]))
+                    _, inputs = self._decoded(file, files.enter_context(folder_for_inputs()))
+                except AudioError as error:
+                    results.append(error)
+                else:
+                    results.append(None)
+                    usable.append((file, inputs))
+            try:
+                embedded = iter(self.embed_inputs([inputs for _, inputs in usable]))
+            except EncoderError:  # one by one, to name the one that it cannot embed
+                embedded = iter([self._embedded(file, inputs) for file, inputs in usable])
+        return [next(embedded) if result is None else result for result in results]
+
+    def _embedded(self, file: "RecordingFile", inputs: "AnyInputs") -> EmbeddedRecording:
+        try:
+            (embedded,) = self.embed_inputs([inputs])
+        except EncoderError as error:
+            raise EncoderError(f"{file.name}: {error}") from error
+        return embedded
+
+    def _decoded(
+        self, file: "RecordingFile", folder: Path | None
+    ) -> tuple["DecodedRecording", "AnyInputs"]:
+        """Decode a recording in the other process; return what was found, and its inputs."""
+        from embedding.hyperimage.extraction import crash_message, decode_recording
+
+        decoded = self._decoder.run(decode_recording, self.decoding_job(file, folder=folder))
+        if isinstance(decoded, Crashed):
+            raise AudioError(crash_message(file))
+        if isinstance(decoded, str):
+            raise AudioError(decoded)
+        assert decoded.inputs is not None  # only contents known before have none
+        self._say_lower_rate(file.name, decoded.rate)
+        return decoded, decoded.inputs
 
     def _say_lower_rate(self, name: str, rate: int) -> None:
         """Warn, once, of a recording that holds less than the encoder was made for."""

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+    from datasets.arrays import Float32Array
     from embedding.audio.source import AudioSource
+    from recsys.audio.recordings import RecordingEmbedder
 
 CONTENT = "content"
 """Column of the bytes of a recording."""
@@ -313,7 +315,7 @@ class _Job:
             for batch in batches:
                 for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
                     rows = batch.slice(start, _ROWS_AT_ONCE).to_pylist()
-                    yield self._record_batch(rows, [self._embedded(embedder, row) for row in rows])
+                    yield self._record_batch(rows, self._embedded(embedder, rows))
 
     def _check_file_system(self) -> None:
         """Tell a file system that is not mounted from recordings that are gone."""
@@ -323,20 +325,30 @@ class _Job:
                 f"{socket.gethostname()}: is its file system mounted?"
             )
 
-    def _embedded(self, embedder: Any, row: dict[str, Any]) -> tuple[Any, str | None]:
+    def _embedded(
+        self, embedder: "RecordingEmbedder", rows: Sequence[dict[str, Any]]
+    ) -> "list[tuple[Float32Array | None, str | None]]":
+        """The embedding of each recording, or why it has none."""
         from embedding.encoders.input_vectors import NOT_FINITE
 
-        try:
-            source = _source(row)
-            embedded, _ = embedder.embed(source)
-        except AudioError as error:
-            return None, str(error)
-        if not np.isfinite(embedded.embedding).all():
-            return None, f"{row[PATH]}: {NOT_FINITE}"
-        return embedded.embedding, None
+        sources = [_source(row) for row in rows]
+        there = [one for one in sources if not isinstance(one, AudioError)]
+        found = iter(embedder.embed_each(there))
+        results: list[tuple[Float32Array | None, str | None]] = []
+        for row, source in zip(rows, sources, strict=True):
+            one = source if isinstance(source, AudioError) else next(found)
+            if isinstance(one, AudioError):
+                results.append((None, str(one)))
+            elif not np.isfinite(one.embedding).all():
+                results.append((None, f"{row[PATH]}: {NOT_FINITE}"))
+            else:
+                results.append((one.embedding, None))
+        return results
 
     def _record_batch(
-        self, rows: Sequence[dict[str, Any]], results: Sequence[tuple[Any, str | None]]
+        self,
+        rows: Sequence[dict[str, Any]],
+        results: "Sequence[tuple[Float32Array | None, str | None]]",
     ) -> "pa.RecordBatch":
         import pyarrow as pa
 
@@ -352,7 +364,7 @@ class _Job:
         )
 
 
-def _source(row: dict[str, Any]) -> "AudioSource":
+def _source(row: dict[str, Any]) -> "AudioSource | AudioError":
     """What a row says that the recording is: its bytes, under its name, or its path."""
     content = row.get(CONTENT)
     if content is not None:
@@ -361,7 +373,7 @@ def _source(row: dict[str, Any]) -> "AudioSource":
         return stream
     path = str(row[PATH])
     if "://" in path and not path.startswith("file:"):
-        raise AudioError(f"{path}: no such file")
+        return AudioError(f"{path}: no such file")
     return local_path(path)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.errors import AudioError, EncoderError
+from embedding import CallableEncoder, EncoderConfig, SongEncoder
 from embedding.encoders import MusiCNN
 from embedding.parallel import PersistentWorker
 from recsys.audio import RecordingEmbedder
@@ -38,6 +40,44 @@ def test_a_lower_rate_than_that_of_a_pretrained_encoder(
     (said,) = [record.message for record in caplog.records]
     assert "0.wav has 8,000 samples a second" in said
     assert "the encoder's recordings 16,000" in said
+
+
+def test_several_in_one_pass_are_what_each_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PersistentWorker, "run", lambda self, function, job: function(job))
+    images = np.random.default_rng(0).random((8, 1, 128, 128)).astype(np.float32)
+    network = SongEncoder(EncoderConfig(epochs=1, threads=1)).fit(images, ["a", "b"] * 4)
+    embedder = RecordingEmbedder(network)
+    paths = [tmp_path / f"{number}.wav" for number in range(10)]
+    for number, path in enumerate(paths):
+        soundfile.write(path, sound(3.0, 22050, pitch=200.0 + 50 * number), 22050)
+    found = embedder.embed_each([*paths[:4], tmp_path / "gone.wav", *paths[4:]])
+    error = found.pop(4)
+    assert isinstance(error, AudioError)
+    assert "gone.wav" in str(error)
+    for path, several in zip(paths, found, strict=True):
+        alone, _ = embedder.embed(path)
+        assert several.embedding.tolist() == alone.embedding.tolist()
+        assert several.scores == alone.scores
+    assert embedder.embed_each([]) == []
+
+
+def test_one_that_cannot_be_embedded_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(windows: np.ndarray) -> np.ndarray:
+        if np.abs(windows).max(axis=1).min() < 0.05:
+            raise ValueError("no")
+        return windows[:, :2]
+
+    monkeypatch.setattr(PersistentWorker, "run", lambda self, function, job: function(job))
+    embedder = RecordingEmbedder(CallableEncoder(refuse, sample_rate=8000, window=1.0))
+    paths = [tmp_path / "loud.wav", tmp_path / "quiet.wav"]
+    for path, gain in zip(paths, (0.5, 0.01), strict=True):
+        soundfile.write(path, gain * np.sin(np.arange(16000)), 8000)
+    with pytest.raises(EncoderError, match=r"quiet\.wav"):
+        embedder.embed_each(paths)
 
 
 LONG = """
