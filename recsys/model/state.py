@@ -371,7 +371,7 @@ class FittedState:
         )
         shape = len(self.items), len(self.user_ids)
         check_matrix_parts("plays by item", *by_item, shape)
-        if not np.array_equal(np.diff(by_item.indptr), self.user_counts):
+        if len(by_item.data) != self.plays.nnz:
             raise ValueError("the plays by item are not those by user")
         grams = {
             block.name: load_array(folder, f"derived_user_gram_{block.name}")
@@ -384,7 +384,12 @@ class FittedState:
         mean, covariance = (load_array(folder, f"derived_user_{n}") for n in ("mean", "covariance"))
         check_array("user_mean", mean, "f", width)
         check_array("user_covariance", covariance, "f", width, width)
-        vars(self).update(plays_by_item=by_item, user_grams=grams, user_moments=(mean, covariance))
+        vars(self).update(
+            plays_by_item=by_item,
+            user_counts=np.diff(by_item.indptr).astype(np.intp),
+            user_grams=grams,
+            user_moments=(mean, covariance),
+        )
 
     @classmethod
     def read(

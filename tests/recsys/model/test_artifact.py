@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xxhash
 
 from datasets.errors import ArtifactError, InvalidArgumentError
 from datasets.music import MusicDataset
@@ -313,8 +314,8 @@ def rewrite(folder: Path, change: Callable[[dict], object]) -> None:
 
 
 def test_a_newer_format_says_to_update(model: Path) -> None:
-    rewrite(model, lambda manifest: manifest.update(format_version=4))
-    with pytest.raises(ArtifactError, match=r"has format 4, this library reads up to 3; update"):
+    rewrite(model, lambda manifest: manifest.update(format_version=5))
+    with pytest.raises(ArtifactError, match=r"has format 5, this library reads up to 4; update"):
         Recommender.load(model)
 
 
@@ -839,7 +840,7 @@ def sha256(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def test_a_small_file_has_its_sha256_and_a_large_one_that_of_checksums(tmp_path: Path) -> None:
+def test_a_small_file_has_its_sha256_and_a_large_one_that_of_its_chunks(tmp_path: Path) -> None:
     large = bytes(range(256)) * (CHUNK // 256) * 2 + b"rest"
     contents = {"empty": b"", "small": b"abc", "one": large[:CHUNK], "large": large}
     paths = [tmp_path / name for name in contents]
@@ -847,27 +848,30 @@ def test_a_small_file_has_its_sha256_and_a_large_one_that_of_checksums(tmp_path:
         path.write_bytes(contents[path.name])
     chunks = [large[:CHUNK], large[CHUNK : 2 * CHUNK], b"rest"]
     alone = [sha256(contents[name]).hex() for name in ("empty", "small", "one")]
+    hashes = b"".join(xxhash.xxh3_64_digest(chunk) for chunk in chunks)
+    assert digest_files(paths) == [*alone, sha256(hashes).hex()]
+    # Of older formats: of the CRC-32s or the SHA-256s of chunks, or of the whole.
     checksums = b"".join(struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
-    assert digest_files(paths) == [*alone, sha256(checksums).hex()]
-    # Of older formats: of the SHA-256s of chunks, or of the whole.
+    assert digest_files(paths, 3) == [*alone, sha256(checksums).hex()]
     assert digest_files(paths, 2) == [*alone, sha256(b"".join(map(sha256, chunks))).hex()]
     assert digest_files(paths, 1) == [*alone, sha256(large).hex()]
     assert digest_files([]) == []
 
 
-def test_a_model_of_format_2_is_checked_by_its_own_digests(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_model_of_an_older_format_is_checked_by_its_own_digests(
+    model: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     monkeypatch.setattr(artifact, "CHUNK", 1000)
 
     def as_before(manifest: dict) -> None:
-        manifest["format_version"] = 2
+        manifest["format_version"] = version
         for name, entry in manifest["files"].items():
-            (entry["sha256"],) = digest_files([model / manifest["generation"] / name], 2)
+            (entry["sha256"],) = digest_files([model / manifest["generation"] / name], version)
 
     rewrite(model, as_before)
     assert len(Recommender.load(model).recommend("user-1", k=3)) == 3
-    rewrite(model, lambda manifest: manifest.update(format_version=3))
+    rewrite(model, lambda manifest: manifest.update(format_version=version + 1))
     with pytest.raises(ArtifactError, match="has been changed or damaged"):
         Recommender.load(model)
 
