@@ -4,6 +4,7 @@
 # make test-fast  without the slow tests and those that start processes: two minutes
 # make test-thorough  all tests, with more kills and more examples of what properties hold for
 # make docs   the documentation site, into site/
+# make container  the steps of the Dockerfile, in an empty environment: two minutes
 # make check  lint, types, tests, docs, and the wheel beside Hugging Face `datasets`
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ READY  := $(VENV)/.ready
 export LIGHTFM_NO_CFLAGS = 1
 export ANNOY_COMPILER_ARGS = -O3,-ffast-math,-fno-associative-math
 
-.PHONY: demo report test test-fast test-thorough lint types docs wheel check clean
+.PHONY: demo report test test-fast test-thorough lint types docs wheel container check clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coldtune needs Python 3.11 or later; name one with: make PYTHON=python3.11 ...")'
@@ -55,6 +56,9 @@ docs: $(READY)
 
 wheel: $(READY)
 	$(BIN)/python tests/check_wheel.py
+
+container: $(READY)
+	PYTHON=$(abspath $(BIN))/python docker/steps.sh
 
 check: lint types test docs wheel
 
