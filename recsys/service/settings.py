@@ -83,8 +83,9 @@ coldtune key add, and give its file with --keys
     max_plays: int = Field(10_000, ge=1)
     """Plays in one request at most."""
 
-    read_threads: int = Field(8, ge=1, le=256)
-    """Questions that are computed at once, in each process."""
+    read_threads: int = Field(2, ge=1, le=256)
+    """Questions that are computed at once, in each process. Python computes one at a time: more
+    threads make all of them wait for one another, and only keep long ones from holding up short."""
 
     read_queue: int = Field(256, ge=0)
     """Questions that wait for a thread at most; what comes then is refused (503)."""
