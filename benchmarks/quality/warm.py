@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import argument_parser
+from datasets.embedding_files import read_embedding_file
 from datasets.folder import load_folder
 from datasets.music import MusicDataset, empty_audio
 from evaluation.comparison.bootstrap import mean_interval, paired_difference
@@ -70,8 +71,7 @@ def main() -> None:
     if arguments.binary:
         plays = plays.assign(weight=1.0)
     if arguments.embeddings is not None:
-        stored = np.load(arguments.folder / arguments.embeddings)
-        embeddings = pd.DataFrame(stored["embedding"], index=stored["item_id"])
+        embeddings = read_embedding_file(arguments.folder / arguments.embeddings)
         items = items[items["item_id"].isin(embeddings.index)].reset_index(drop=True)
         plays = plays[plays["item_id"].isin(embeddings.index)].reset_index(drop=True)
     dataset = MusicDataset.from_checked(items, empty_audio(), plays, None)

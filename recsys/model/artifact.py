@@ -300,8 +300,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def read_generation(folder: Path) -> str:
     """Return the generation that the manifest names, checked as `read_manifest` checks it.
 
-    The file is read each time, and checked where it is not as it was: asked again, it takes a
-    tenth of a millisecond.
+    The file is read each time, and parsed and checked only where it is not as it was.
 
     Raises:
         ArtifactError: as `read_manifest`.

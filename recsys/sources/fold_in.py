@@ -27,7 +27,7 @@ from datasets.linear_algebra import (
 )
 from recsys.config import PlayWeighting
 from recsys.data import CSRArrays
-from recsys.sources.weighted_als import penalties
+from recsys.sources.weighted_als import penalties, solve_penalised
 
 ALPHA = 10.0
 """Confidence of a play of weight 1; an item that was not played has confidence 1."""
@@ -123,9 +123,7 @@ class Gram:
                     return single_precision(
                         basis @ (solve_symmetric(left, 1 + confidence) @ spread)
                     )
-        left = self.matrix + (X.T * confidence) @ X
-        left.flat[:: d + 1] += charge or 1e-9 * max(float(np.trace(left)), 1e-30)
-        return single_precision(solve_symmetric(left, X.T @ (1 + confidence)))
+        return solve_penalised(self.matrix, X, confidence, charge)
 
 
 class FoldIn(Protocol):

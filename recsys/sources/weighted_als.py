@@ -25,7 +25,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from datasets.arrays import Float32Array, Float64Array, IntArray
-from datasets.linear_algebra import symmetric_eigen
+from datasets.linear_algebra import single_precision, solve_symmetric, symmetric_eigen
 from recsys.data import CSRArrays, Vectors
 
 _CELLS = 4_000_000
@@ -173,6 +173,29 @@ def solve_rows(
     return solved
 
 
+def solve_penalised(
+    matrix: Float64Array, X: Float64Array, confidence: Float64Array, charge: float
+) -> Float32Array:
+    """Solve ``(G + XᵀCX + charge · I) x = Xᵀ(1 + C)`` in all dimensions.
+
+    Args:
+        matrix: G, float64 [d, d].
+        X: vectors of what was played, or of who played, float64 [h, d].
+        confidence: C, the confidence in each play, float64 [h].
+        charge: L2 penalty.
+
+    Returns:
+        float32 [d].
+
+    Examples:
+        >>> solve_penalised(np.eye(1), np.ones((1, 1)), np.array([2.0]), 1.0).tolist()
+        [0.75]
+    """
+    left = matrix + (X.T * confidence) @ X
+    left.flat[:: len(left) + 1] += charge or 1e-9 * max(float(np.trace(left)), 1e-30)
+    return single_precision(solve_symmetric(left, X.T @ (1 + confidence)))
+
+
 def _solve_few(
     vectors: Float32Array,
     gram: Float64Array,
@@ -184,14 +207,10 @@ def _solve_few(
     solved = np.zeros((len(charges), len(gram)), np.float32)
     for row, charge in enumerate(charges.tolist()):
         own = slice(*plays.indptr[row : row + 2])
-        V = vectors[plays.indices[own]]
-        if not len(V):
-            continue
-        confidence = alpha * np.maximum(plays.data[own], _LEAST_WEIGHT)
-        H = V * np.sqrt(confidence, dtype=np.float32)[:, None]
-        system = gram + H.T @ H
-        system.flat[:: len(gram) + 1] += charge
-        solved[row] = np.linalg.solve(system, (1 + confidence) @ V)
+        played = vectors[plays.indices[own]].astype(np.float64)
+        if len(played):
+            weights = np.maximum(plays.data[own], _LEAST_WEIGHT).astype(np.float64)
+            solved[row] = solve_penalised(gram, played, alpha * weights, charge)
     return solved
 
 

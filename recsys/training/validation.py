@@ -330,6 +330,9 @@ def _best_ratio(
     users = validation_users(split.dense, split.held_plays, config.fusion.validation_users)
     if not len(users):
         return 1.0, None
+    if split.dense.plays.nnz > MAX_PLAYS:
+        als = config.als.replace(regularization=usual)
+        return 1.0, ALSSource(als, config.content_map).factors(split.dense)
 
     def learned(ratio: float, start: Vectors | None) -> tuple[Float64Array, Vectors]:
         als = config.als.replace(regularization=ratio * usual)
@@ -340,8 +343,6 @@ def _best_ratio(
 
     middle = RATIOS.index(1.0)
     first = learned(1.0, None)
-    if split.dense.plays.nnz > MAX_PLAYS:
-        return 1.0, first[1]
     best, best_ratio = first, 1.0
     for direction in (RATIOS[middle + 1 :], RATIOS[:middle][::-1]):
         last = first
