@@ -83,6 +83,7 @@ def _options(
     ] = False,
 ) -> None:
     """Recommend music, songs that nobody has played yet included."""
+    _check_address_space()
 
 
 def main() -> None:
@@ -168,11 +169,40 @@ class _Ended(BaseException):
     """A signal has asked the process to end."""
 
 
+_LEAST_ADDRESS_SPACE = 2 * 2**30
+"""Bytes of addresses below which no command is begun: what numpy, PyTorch and pyarrow take on two
+processors, hardly any of which is memory."""
+
+
+def _check_address_space() -> None:
+    """Refuse a limit of addresses (`ulimit -v`) in which the libraries cannot even be loaded.
+
+    Some of them do not say so: OpenBLAS asks for memory again without end, and others abort.
+    """
+    try:
+        import resource
+    except ImportError:  # on Windows, which has no such limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
+        raise ColdtuneError(
+            "there is not enough memory for this: its addresses are limited to "
+            f"{limit // 2**20} MiB (ulimit -v), and its libraries alone take "
+            f"{_LEAST_ADDRESS_SPACE // 2**20}"
+        )
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was refused: each library has its own way to say so."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
-    words = ("failed to map segment", "allocate memory", "not enough memory", "bad_alloc")
+    words = (
+        "failed to map segment",
+        "allocate memory",
+        "not enough memory",
+        "bad_alloc",
+        "can't start new thread",  # a stack for it cannot be had
+    )
     if isinstance(error, ImportError | RuntimeError | OSError | SystemError):
         return any(word in str(error) for word in words)
     return error.__cause__ is not None and _is_out_of_memory(error.__cause__)

@@ -974,7 +974,11 @@ def test_a_command_that_is_asked_to_end_leaves_nothing(tmp_path, number):
 @pytest.mark.parametrize(
     ("limit", "value", "message"),
     [
-        ("RLIMIT_AS", 200 * 2**20, "error: there is not enough memory for this"),
+        ("RLIMIT_AS", 200 * 2**20, "error: there is not enough memory for this: .* 200 MiB .*"),
+        # Here OpenBLAS asks for memory without end, and nothing would ever be said.
+        ("RLIMIT_AS", 500 * 2**20, "error: there is not enough memory for this: .* 500 MiB .*"),
+        # Here a thread cannot be started, or a C++ library aborts.
+        ("RLIMIT_AS", 1466 * 2**20, "error: there is not enough memory for this: .*1466 MiB .*"),
         ("RLIMIT_NOFILE", 12, "error: .*: Too many open files|.*Too many open files"),
     ],
 )
@@ -999,6 +1003,7 @@ def test_too_little_memory_and_too_few_files_are_one_line(
         (MemoryError(), "there is not enough memory for this"),
         (ImportError("lib.so: failed to map segment"), "there is not enough memory for this"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (RuntimeError("can't start new thread"), "there is not enough memory for this"),
         (OSError(24, "Too many open files", "a.npy"), "a.npy: Too many open files"),
         (OSError(13, "Permission denied", "a\x1b.npy"), "a\\x1b.npy: Permission denied"),
     ],
