@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -26,18 +27,18 @@ from embedding.encoders.song_training import (
     unknown_taste,
 )
 from embedding.encoders.songs import checked_recordings, mean_by_recording
-from embedding.hyperimage.front_end import HyperImageFrontEnd
 from embedding.network.architecture import parse
 from embedding.network.augmentation import covering_windows
 from embedding.network.calibration import Calibration
 from embedding.network.checkpoints import Pretrained
 from embedding.network.config import EncoderConfig
 from embedding.network.storage import (
+    SavedModule,
     Weights,
+    check_weights_are_finite,
     describing_encoder,
     encoder_digest,
     read_encoder,
-    restore_network,
     save_encoder,
 )
 from embedding.network.targets import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedding.audio.source import AudioSource
+    from embedding.hyperimage.front_end import HyperImageFrontEnd
     from embedding.network.inference import NetworkOutputs
     from embedding.network.layers import SongNetwork
 
@@ -105,7 +107,7 @@ class SongEncoder(Configured):
         self.calibration_: dict[str, Calibration] = {}
         self.taste_dimension_ = 0
         self.learned_plays_ = LearnedPlays()
-        self._network: SongNetwork | None = None
+        self._network: SongNetwork | SavedModule[SongNetwork] | None = None
 
     def __repr__(self) -> str:
         if self._network is None:
@@ -135,6 +137,8 @@ class SongEncoder(Configured):
     @property
     def front_end(self) -> HyperImageFrontEnd:
         """What is made of a recording: hyper-images of its snippets."""
+        from embedding.hyperimage.front_end import HyperImageFrontEnd
+
         return HyperImageFrontEnd(snippet=self.config.snippet, hyperimage=self.config.hyperimage)
 
     def fit(
@@ -491,10 +495,10 @@ class SongEncoder(Configured):
             ArtifactError: they do not describe a network.
         """
         with describing_encoder(folder):
-            return cls._restore(document, weights)
+            return cls._restore(folder, document, weights)
 
     @classmethod
-    def _restore(cls, document: dict[str, Any], weights: Weights) -> Self:
+    def _restore(cls, folder: Path, document: dict[str, Any], weights: Weights) -> Self:
         encoder = cls(EncoderConfig.from_json(document["config"]))
         encoder.heads_ = {
             tag: np.array(names, dtype=np.str_) for tag, names in document["heads"].items()
@@ -513,7 +517,9 @@ class SongEncoder(Configured):
         hashes = weights.pop(_LEARNED_PLAYS, None)
         if hashes is not None:
             encoder.learned_plays_ = LearnedPlays.from_array(hashes)
-        encoder._network = restore_network(encoder.config, encoder.image_shape_, sizes, weights)
+        check_weights_are_finite(weights)
+        empty = partial(_empty_network, encoder.config, encoder.image_shape_, sizes)
+        encoder._network = SavedModule(folder, empty, weights, "its architecture")
         return encoder
 
     def digest(self) -> str:
@@ -550,7 +556,11 @@ class SongEncoder(Configured):
         return document
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        weights = {name: t.contiguous().numpy() for name, t in self._fitted().state_dict().items()}
+        if isinstance(self._network, SavedModule):
+            weights = dict(self._network.weights)
+        else:
+            parameters = self._fitted().state_dict()
+            weights = {name: t.contiguous().numpy() for name, t in parameters.items()}
         if len(self.learned_plays_):
             weights[_LEARNED_PLAYS] = self.learned_plays_.to_array()
         return weights
@@ -654,6 +664,12 @@ class SongEncoder(Configured):
     def _fitted(self) -> SongNetwork:
         if self._network is None:
             raise NotFittedError("this SongEncoder is not trained: call fit, or load a saved one")
+        if isinstance(self._network, SavedModule):
+            import torch
+
+            network = self._network.build()
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._network = network
         return self._network
 
     def _check_shape(self, images: Float32Array) -> None:
@@ -665,6 +681,16 @@ class SongEncoder(Configured):
             raise InvalidArgumentError(
                 f"images are {shape}, the encoder was trained on {wanted} (channels, height, width)"
             )
+
+
+def _empty_network(
+    config: EncoderConfig, image_shape: tuple[int, int, int], n_classes: list[int]
+) -> SongNetwork:
+    from embedding.network.layers import SongNetwork
+
+    return SongNetwork(
+        parse(config.architecture), image_shape, n_classes, config.standardise, config.sequence
+    )
 
 
 def _check_images(images: Float32Array) -> None:

@@ -83,10 +83,14 @@ class LocalResponseNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        number = torch.arange(channels)
-        near = (number[:, None] - number[None, :]).abs() <= self.SIZE // 2
-        weights = near.float() * (self.ALPHA / self.SIZE)
-        self.register_buffer("band", weights[:, :, None, None], persistent=False)
+        band = torch.empty(channels, channels, 1, 1)
+        # A device without memory is there to tell shapes; computing on it makes PyTorch import its
+        # compiler, which takes a second.
+        if not band.is_meta:
+            number = torch.arange(channels)
+            near = (number[:, None] - number[None, :]).abs() <= self.SIZE // 2
+            band = (near.float() * (self.ALPHA / self.SIZE))[:, :, None, None]
+        self.register_buffer("band", band, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         normalised: Tensor = _LocalResponseNorm.apply(x, self.band)  # type: ignore[no-untyped-call]

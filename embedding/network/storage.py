@@ -11,8 +11,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,6 @@ from datasets.system.files import (
 
 if TYPE_CHECKING:
     from torch.nn import Module
-
-    from embedding.network.config import EncoderConfig
-    from embedding.network.layers import SongNetwork
 
 _FORMAT_VERSION = 2
 KIND = "coldtune song encoder"
@@ -183,35 +181,33 @@ def module_with_weights(
     return module.eval()
 
 
-def restore_network(
-    config: EncoderConfig,
-    image_shape: tuple[int, int, int],
-    n_classes: list[int],
-    weights: Weights,
-) -> SongNetwork:
-    """Build the network with saved weights, in evaluation mode.
+@dataclass(frozen=True)
+class SavedModule(Generic[AnyModule]):
+    """A PyTorch module that was read from its files and not built yet.
 
-    Raises:
-        ValueError: the weights are not those of such a network, or not finite.
+    A model is opened far more often than it hears a recording, and PyTorch takes longer to import
+    than everything else.
+
+    Attributes:
+        folder: where it was saved, for messages.
+        empty: makes the module, with weights of any value.
+        weights: arrays by parameter name.
+        settings: what says which weights it has, for messages.
     """
-    import torch
 
-    from embedding.network.architecture import parse
-    from embedding.network.layers import SongNetwork
+    folder: Path
+    empty: Callable[[], AnyModule]
+    weights: Weights
+    settings: str
 
-    def build() -> SongNetwork:
-        return SongNetwork(
-            parse(config.architecture),
-            image_shape,
-            n_classes,
-            config.standardise,
-            config.sequence,
-        )
+    def build(self) -> AnyModule:
+        """Build the module with its weights, in evaluation mode.
 
-    network = module_with_weights(build, weights, "its architecture")
-    check_weights_are_finite(weights)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
+        Raises:
+            ArtifactError: the weights are not those of such a module.
+        """
+        with describing_encoder(self.folder):
+            return module_with_weights(self.empty, self.weights, self.settings)
 
 
 def _digest_of(manifest: dict[str, Any]) -> str:

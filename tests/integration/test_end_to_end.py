@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -152,6 +154,16 @@ def test_a_trained_network_can_be_given(songs, fitted_songs, model):
     one, two = (m.recommend_many(USERS, k=30) for m in (fitted_songs, model))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     assert model.info["encoder"]["digest"] == fitted_songs.info["encoder"]["digest"]
+
+
+def test_a_list_needs_neither_pytorch_nor_the_front_end(saved):
+    code = (
+        "import sys; from recsys import Recommender\n"
+        f"model = Recommender.load({str(saved)!r})\n"
+        "assert model.info['encoder']['classes'] and len(model.recommend('user-1', 3)) == 3\n"
+        "sys.exit(str({'torch', 'embedding.hyperimage.image'} & set(sys.modules) or '') or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_new_recording_is_recommended_at_once(model, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,11 +26,11 @@ from embedding.encoders.learned_plays import LearnedPlays
 from embedding.encoders.loading import load_encoder
 from embedding.network.calibration import Calibration
 from embedding.network.storage import (
+    SavedModule,
     Weights,
     check_weights_are_finite,
     describing_encoder,
     encoder_digest,
-    module_with_weights,
     read_encoder,
     save_encoder,
 )
@@ -107,7 +108,7 @@ class FineTunedEncoder:
         self.calibration_: dict[str, Calibration] = {}
         self.taste_dimension_ = 0
         self._learned_plays = LearnedPlays()
-        self._network: HeadNetwork | None = None
+        self._network: HeadNetwork | SavedModule[HeadNetwork] | None = None
         self._thawed: dict[str, NDArray[Any]] = {}
         # Copy of the encoder below with the thawed weights, made when it is first needed: so a
         # saved one can be opened where the weights of the encoder below were not fetched.
@@ -416,12 +417,12 @@ class FineTunedEncoder:
         if backbone.digest() != digest:
             raise ArtifactError(f"{folder / name}: not the encoder that the heads were trained on")
         with describing_encoder(folder):
-            return cls._restore(document, weights, backbone)
+            return cls._restore(folder, document, weights, backbone)
 
     @classmethod
-    def _restore(cls, document: dict[str, Any], weights: Weights, backbone: Encoder) -> Self:
-        from embedding.encoders.fine_tuning.heads import HeadNetwork
-
+    def _restore(
+        cls, folder: Path, document: dict[str, Any], weights: Weights, backbone: Encoder
+    ) -> Self:
         encoder = cls.__new__(cls)
         encoder.config = HeadConfig.from_json(document["config"])
         encoder._begin(backbone)
@@ -435,11 +436,10 @@ class FineTunedEncoder:
         }
         encoder.taste_dimension_ = int(document["taste"])
         sizes = [len(names) for names in encoder.heads_.values()]
-
-        def build() -> HeadNetwork:
-            return HeadNetwork(backbone.dimension, sizes, encoder.taste_dimension_, encoder.config)
-
-        network = module_with_weights(build, _part_of(weights, "heads."), "its settings")
+        empty = partial(
+            _empty_heads, backbone.dimension, sizes, encoder.taste_dimension_, encoder.config
+        )
+        network = SavedModule(folder, empty, _part_of(weights, "heads."), "its settings")
         check_weights_are_finite(weights)
         if (plays := weights.get(_LEARNED_PLAYS)) is not None:
             encoder._learned_plays = LearnedPlays.from_array(plays)
@@ -488,9 +488,13 @@ class FineTunedEncoder:
         }
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        state = self._fitted().state_dict()
-        heads = {f"heads.{name}": t.contiguous().numpy() for name, t in state.items()}
-        weights = heads | {f"backbone.{name}": array for name, array in self._thawed.items()}
+        if isinstance(self._network, SavedModule):
+            heads = dict(self._network.weights)
+        else:
+            state = self._fitted().state_dict()
+            heads = {name: t.contiguous().numpy() for name, t in state.items()}
+        weights = {f"heads.{name}": array for name, array in heads.items()}
+        weights |= {f"backbone.{name}": array for name, array in self._thawed.items()}
         if len(self._learned_plays):
             weights[_LEARNED_PLAYS] = self._learned_plays.to_array()
         return weights
@@ -553,7 +557,17 @@ class FineTunedEncoder:
             raise NotFittedError(
                 "this FineTunedEncoder is not trained: call fit, or load a saved one"
             )
+        if isinstance(self._network, SavedModule):
+            self._network = self._network.build()
         return self._network
+
+
+def _empty_heads(
+    dimension: int, n_classes: list[int], taste_dimension: int, config: HeadConfig
+) -> HeadNetwork:
+    from embedding.encoders.fine_tuning.heads import HeadNetwork
+
+    return HeadNetwork(dimension, n_classes, taste_dimension, config)
 
 
 def _check_can_thaw(backbone: Encoder) -> None:

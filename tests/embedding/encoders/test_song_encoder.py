@@ -512,6 +512,26 @@ def test_names_are_imported_without_what_they_need_later(names: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_an_encoder_is_opened_and_saved_without_pytorch(
+    fitted: SongEncoder, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path / "encoder")
+    code = (
+        "import sys; from pathlib import Path; from embedding.encoders import load_encoder\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "encoder = load_encoder(folder / 'encoder')\n"
+        "encoder.save(folder / 'again')\n"
+        "assert encoder.summary()['digest'] == load_encoder(folder / 'again').digest()\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(encoder.digest())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == fitted.digest()
+    again = SongEncoder.load(tmp_path / "again")
+    images = pictures(3)[0]
+    np.testing.assert_array_equal(again.embed(images), fitted.embed(images))
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     import embedding
 
