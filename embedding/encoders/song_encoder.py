@@ -332,7 +332,7 @@ class SongEncoder(Configured):
             InvalidArgumentError: as `embed`, or it was trained without taste.
         """
         if not self.taste_dimension_:
-            self._fitted()
+            self._check_fitted()
             raise InvalidArgumentError("the encoder was trained without taste: fit(..., taste=...)")
         (taste,) = self._run(images, [len(self.config.tags)])
         return unit_rows(taste)
@@ -448,7 +448,7 @@ class SongEncoder(Configured):
 
         if on_error not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
-        self._fitted()
+        self._check_fitted()
         extraction = extract(
             paths,
             self.config.snippet,
@@ -633,7 +633,7 @@ class SongEncoder(Configured):
             >>> encoder.calibration_["genre"].images
             24
         """
-        self._fitted()
+        self._check_fitted()
         self._check_shape(images)
         found = make_targets(
             labels, len(images), self.config.tags, several=self._is_multi_label, classes=self.heads_
@@ -661,15 +661,19 @@ class SongEncoder(Configured):
         self._check_shape(images)
         return outputs.of_images(images, heads)
 
-    def _fitted(self) -> SongNetwork:
+    def _check_fitted(self) -> None:
         if self._network is None:
             raise NotFittedError("this SongEncoder is not trained: call fit, or load a saved one")
+
+    def _fitted(self) -> SongNetwork:
+        self._check_fitted()
         if isinstance(self._network, SavedModule):
             import torch
 
             network = self._network.build()
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._network = network
+        assert self._network is not None
         return self._network
 
     def _check_shape(self, images: Float32Array) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from datasets.errors import ColdtuneError, ReplacedError
+from embedding.encoders.loading import check_available
 from recsys.database.changes import Play
 from recsys.model.artifact import MANIFEST
 from recsys.model.live import LiveModel
@@ -197,8 +198,12 @@ def _keep(
 
 
 def _warm_up(recommender: Recommender) -> None:
-    """Read and compute what the first list and the first plays need, which takes a while."""
+    """Read and compute what the first list, plays and upload need, which takes a while."""
     live = recommender.live
+    if live.state.encoder is not None:
+        # An import of PyTorch would hold up whatever is answered meanwhile.
+        with suppress(ColdtuneError):  # one that is not here is said to whoever uploads a recording
+            check_available(live.state.encoder)
     if not len(live.items.active):
         return
     history = [live.items.ids(live.items.active[:1])[0]]

@@ -313,7 +313,7 @@ class FineTunedEncoder:
             NotFittedError: before ``fit`` or ``load``.
             InvalidArgumentError: as `embed`, or a tag that it was not trained to tell.
         """
-        self._fitted()
+        self._check_fitted()
         name = next(iter(self.heads_), "") if tag is None else tag
         if name not in self.heads_:
             told = ", ".join(self.heads_) or "no tags"
@@ -367,7 +367,7 @@ class FineTunedEncoder:
         Raises:
             NotFittedError, InvalidArgumentError: as `embed`.
         """
-        self._fitted()
+        self._check_fitted()
         self._check_vectors(vectors)
         return self._with_probabilities(*self._run_vectors(vectors)[:2])
 
@@ -474,7 +474,7 @@ class FineTunedEncoder:
         return f"heads for {', '.join(told)} on {below}, {self.config.backbone}"
 
     def _document(self) -> dict[str, Any]:
-        self._fitted()
+        self._check_fitted()
         digest = self.backbone.digest()
         told = {tag: one.to_json() for tag, one in self.calibration_.items()}
         return {
@@ -502,7 +502,7 @@ class FineTunedEncoder:
     def _run(
         self, inputs: Float32Array
     ) -> tuple[Float32Array, list[Float32Array], Float32Array | None]:
-        self._fitted()
+        self._check_fitted()
         _check_inputs(inputs, least=0)
         return self._run_vectors(vectors_below(self._encoder_below(), inputs))
 
@@ -552,13 +552,17 @@ class FineTunedEncoder:
             self._below = below
         return self._below
 
-    def _fitted(self) -> HeadNetwork:
+    def _check_fitted(self) -> None:
         if self._network is None:
             raise NotFittedError(
                 "this FineTunedEncoder is not trained: call fit, or load a saved one"
             )
+
+    def _fitted(self) -> HeadNetwork:
+        self._check_fitted()
         if isinstance(self._network, SavedModule):
             self._network = self._network.build()
+        assert self._network is not None
         return self._network
 
 

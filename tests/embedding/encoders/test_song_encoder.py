@@ -23,6 +23,7 @@ from embedding.encoders import LearnedPlays
 from embedding.encoders.songs import mean_by_recording
 from embedding.network import checkpoints, storage, training
 from embedding.network.targets import clean_labels, validation_split
+from tests.helpers.encoders import saved_again_without_pytorch
 
 CONFIG = EncoderConfig(
     architecture="IC(2,5,8)LPC(1,3,8)LPF(24)F(12)O",
@@ -516,17 +517,7 @@ def test_an_encoder_is_opened_and_saved_without_pytorch(
     fitted: SongEncoder, tmp_path: Path
 ) -> None:
     fitted.save(tmp_path / "encoder")
-    code = (
-        "import sys; from pathlib import Path; from embedding.encoders import load_encoder\n"
-        f"folder = Path({str(tmp_path)!r})\n"
-        "encoder = load_encoder(folder / 'encoder')\n"
-        "encoder.save(folder / 'again')\n"
-        "assert encoder.summary()['digest'] == load_encoder(folder / 'again').digest()\n"
-        "assert 'torch' not in sys.modules\n"
-        "print(encoder.digest())"
-    )
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert told.stdout.strip() == fitted.digest()
+    assert saved_again_without_pytorch(tmp_path / "encoder", tmp_path / "again") == fitted.digest()
     again = SongEncoder.load(tmp_path / "again")
     images = pictures(3)[0]
     np.testing.assert_array_equal(again.embed(images), fitted.embed(images))

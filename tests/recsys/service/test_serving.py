@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from starlette.testclient import TestClient
 
+from embedding import SongEncoder
 from recsys import Recommender
 from recsys.service.app import create_app
 from recsys.service.serving import ServedModel
@@ -107,3 +109,14 @@ def test_a_service_that_is_forgotten_ends(folder: Path) -> None:
     gc.collect()
     thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
+
+
+def test_the_network_is_built_before_the_model_is_ready(hearing_model: Path) -> None:
+    encoder = Recommender.load(hearing_model).live.state.encoder
+    assert isinstance(encoder, SongEncoder)
+    assert not isinstance(encoder._network, torch.nn.Module)
+    served = ServedModel(hearing_model)
+    served.look()
+    encoder = served.live.state.encoder
+    assert isinstance(encoder, SongEncoder)
+    assert isinstance(encoder._network, torch.nn.Module)

@@ -20,6 +20,7 @@ from embedding import (
 )
 from embedding.audio.front_end import WaveformFrontEnd
 from embedding.encoders import LearnedPlays, load_encoder
+from tests.helpers.encoders import saved_again_without_pytorch
 
 QUICK = HeadConfig(dimension=8, epochs=4, thawed_epochs=2, threads=1, accelerator="cpu")
 
@@ -354,7 +355,8 @@ class TestFiles:
         config = QUICK.replace(backbone=backbone)
         played = LearnedPlays(["a", "b"])
         tuned = FineTunedEncoder(network, config).fit(images, labels, taste, learned_plays=played)
-        tuned.save(tmp_path / "encoder")
+        tuned.save(tmp_path / "first")
+        saved_again_without_pytorch(tmp_path / "first", tmp_path / "encoder")
         again = load_encoder(tmp_path / "encoder")
         assert isinstance(again, FineTunedEncoder)
         assert again.digest() == tuned.digest()
