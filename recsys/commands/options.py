@@ -73,6 +73,9 @@ FineTune = Annotated[
     ),
 ]
 K = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
+Exclude = Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")]
+Only = Annotated[list[str] | None, typer.Option(help="Item to choose from; repeat.")]
+Seen = Annotated[bool, typer.Option(help="Also recommend what was played.")]
 WhereFlag = Annotated[
     list[str] | None,
     typer.Option("--where", help="Column and value, as in genre=jazz; repeat for more."),

@@ -9,6 +9,7 @@ from datasets.columns import PATH
 from datasets.errors import InvalidArgumentError
 from datasets.texts.safe_text import printable
 from recsys.commands.options import (
+    Exclude,
     JsonFlag,
     Model,
     PerArtist,
@@ -40,7 +41,7 @@ def playlist(
     ] = False,
     by: Annotated[str, typer.Option(help="sound, taste or fused.")] = "fused",
     per_artist: PerArtist = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Item to leave out; repeat.")] = None,
+    exclude: Exclude = None,
     where: WhereFlag = None,
     seeds: Annotated[
         bool, typer.Option("--seeds/--no-seeds", help="Whether the given songs are in the list.")

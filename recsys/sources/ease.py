@@ -22,16 +22,12 @@ from numpy.typing import NDArray
 from datasets.arrays import Float32Array, Float64Array
 from datasets.linear_algebra import largest_eigen
 from recsys.config import ContentMapConfig, EASEConfig
-from recsys.data import CSRArrays, TrainingData, Vectors
+from recsys.data import CSRArrays, TrainingData, Vectors, has_many_plays
 from recsys.sources.base import FactorSource
 from recsys.sources.fold_in import EASEFoldIn, weigh_matrix
 
 _DENSE = 2500
 """Up to so many users or items, whichever are fewer, a dense matrix is decomposed."""
-
-_MANY = 3_000_000
-"""With more (user, item) pairs singular vectors are computed in single precision: half the memory
-and less time."""
 
 _MAX_SELF = 1 - 1e-6
 """Upper bound of ``v D vᵀ``, an item's weight on itself: at 1 its vector would be infinite."""
@@ -54,7 +50,7 @@ class EASESource(FactorSource):
 
     def fit(self, data: TrainingData) -> Vectors:
         """Learn vectors of length ``config.rank``, or the rank of the plays if that is less."""
-        exact = np.float64 if data.plays.nnz <= _MANY else np.float32
+        exact = np.float32 if has_many_plays(data.plays) else np.float64
         plays = weigh_matrix(data.plays, self.config.weighting).astype(exact)
         values, right = _truncated_svd(plays, self.config.rank, data.seed)
         self._squares = values.astype(np.float64) ** 2

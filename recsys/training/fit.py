@@ -40,7 +40,14 @@ from recsys.content.familiarity import (
 )
 from recsys.content.features import MetadataVocabulary, align_embeddings, artist_codes
 from recsys.content.kernel import standardisation
-from recsys.data import ItemContent, TrainingData, Vectors, play_matrix, warn_of_wild_plays
+from recsys.data import (
+    ItemContent,
+    TrainingData,
+    Vectors,
+    has_many_plays,
+    play_matrix,
+    warn_of_wild_plays,
+)
 from recsys.fusion import fuse_items, fuse_users, make_blocks, user_scales
 from recsys.model.artifact import library_versions
 from recsys.model.state import (
@@ -65,7 +72,6 @@ from recsys.training.taste import choose_taste
 from recsys.training.usable_sources import choose_sources
 from recsys.training.validation import (
     FURTHER,
-    MAX_PLAYS,
     choose_regularization,
     hold_out,
     leaves_regularization_open,
@@ -314,7 +320,7 @@ def _learn(source: Source, data: TrainingData, validation_factors: Vectors | Non
     Where plays are very many, ALS goes on from `validation_factors`, learned from most of them.
     """
     learns = isinstance(source, ALSSource) and not isinstance(source, GivenALSSource)
-    if not learns or validation_factors is None or data.plays.nnz <= MAX_PLAYS:
+    if not learns or validation_factors is None or not has_many_plays(data.plays):
         return source.fit(data)
     assert isinstance(source, ALSSource)
     steps = min(FURTHER, source.config.iterations)

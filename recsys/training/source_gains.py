@@ -17,7 +17,7 @@ import numpy as np
 
 from datasets.arrays import Float64Array
 from recsys.config import RecommenderConfig
-from recsys.data import TrainingData, Vectors
+from recsys.data import TrainingData, Vectors, has_many_plays
 from recsys.sources.lightfm import FMSource
 from recsys.sources.lightfm_model import n_epochs
 from recsys.training.validation import ValidationSplit, paired_gain
@@ -29,10 +29,6 @@ LEAST_GAIN = 1.0
 
 LEARNED = ("fm", "ease", "als")
 """Sources that learn vectors from plays, of which one stays; what costs most comes first."""
-
-MOST_PLAYS = 3_000_000
-"""With more (user, item) pairs LightFM takes no part where other sources learn from plays: an epoch
-takes some 5 µs a pair on one core, and it needs ten at least."""
 
 _PROMISING = 0.5
 """Standard errors of gain after the first round with which LightFM goes on."""
@@ -171,8 +167,8 @@ def grow_lightfm(
     most = n_epochs(config.fm, n_plays)
     if searches is None:
         return _whole(split, config, warm, cold)
-    if n_plays > MOST_PLAYS:
-        return GrownLightFM(warm, cold, None, f"more than {MOST_PLAYS:,} plays would take it long")
+    if has_many_plays(split.dense.plays):
+        return GrownLightFM(warm, cold, None, f"{n_plays:,} plays would take it long")
     if config.fm.embedding_features != "closed-form" or searches.warm is None:
         return _whole(split, config, warm, cold)
     names = list(warm.users)

@@ -6,9 +6,9 @@ played yet: where most of them come without, so will other new items.
 Test data has no part in it, and it is the same for the same data and seed.
 
 Weights and settings for known items are chosen on `ValidationSplit.dense`, from which no whole
-items are missing: it is as dense as the data of the final fit. With more than `MAX_PLAYS` plays a
-fiftieth of the items at most is held out, and what is left is as dense already: one set of fits
-serves known and new items.
+items are missing: it is as dense as the data of the final fit. With very many plays
+(`recsys.data.MANY_PLAYS`) a fiftieth of the items at most is held out, and what is left is as dense
+already: one set of fits serves known and new items.
 
 The best L2 penalty of ALS depends on how many users play an item and how many items a user plays,
 and accuracy falls off on both sides of it. So it is chosen for each data set, by fits without the
@@ -24,7 +24,7 @@ import scipy.sparse as sp
 from datasets.arrays import BoolArray, Float64Array, IntArray
 from datasets.system.forking import openmp_threads
 from recsys.config import RecommenderConfig
-from recsys.data import TrainingData, Vectors
+from recsys.data import TrainingData, Vectors, has_many_plays
 from recsys.sources.als import ALSSource, usual_penalty
 
 LIST_LENGTH = 10
@@ -39,14 +39,11 @@ MIN_COLD_ITEMS = 20
 RATIOS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 """L2 penalties of ALS to try, in units of `usual_penalty`."""
 
-MAX_PLAYS = 3_000_000
-"""With more (user, item) pairs the L2 penalty is not tuned: fits would take too long."""
-
 MOST_COLD_ITEMS = 5_000
 """Items that are held out at most: their lists tell what more of them would."""
 
 _COLD_OF_MANY = 0.02
-"""Share of the items that is held out at most with more than `MAX_PLAYS` plays."""
+"""Share of the items that is held out at most with more than `recsys.data.MANY_PLAYS` plays."""
 
 FURTHER = 4
 """Alternations of ALS that bring factors to another penalty, or to all plays from most of them."""
@@ -128,7 +125,7 @@ def draw_held_out(
         return None
     candidates = recorded & (np.bincount(plays.indices, minlength=plays.shape[1]) > 0)
     rng = np.random.default_rng(config.seed)
-    of_items = min(fraction, _COLD_OF_MANY) if plays.nnz > MAX_PLAYS else fraction
+    of_items = min(fraction, _COLD_OF_MANY) if has_many_plays(plays) else fraction
     cold_items = _hold_out_artists(artists, candidates, seen, of_items, rng)
     is_cold = np.zeros(plays.shape[1], bool)
     is_cold[cold_items] = True
@@ -167,7 +164,7 @@ def hold_out(data: TrainingData, config: RecommenderConfig) -> ValidationSplit |
         return sp.csr_matrix(entries, shape=plays.shape)
 
     training = replace(data, plays=part(drawn.learned))
-    is_dense = not len(drawn.cold_items) or data.plays.nnz > MAX_PLAYS
+    is_dense = not len(drawn.cold_items) or has_many_plays(data.plays)
     return ValidationSplit(
         training,
         training if is_dense else replace(data, plays=part(~drawn.sampled)),
@@ -330,7 +327,7 @@ def _best_ratio(
     users = validation_users(split.dense, split.held_plays, config.fusion.validation_users)
     if not len(users):
         return 1.0, None
-    if split.dense.plays.nnz > MAX_PLAYS:
+    if has_many_plays(split.dense.plays):
         als = config.als.replace(regularization=usual)
         return 1.0, ALSSource(als, config.content_map).factors(split.dense)
 

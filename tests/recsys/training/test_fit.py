@@ -7,7 +7,6 @@ import pytest
 from datasets.errors import DataError, InvalidArgumentError, UnknownItemError
 from datasets.music import MusicDataset
 from recsys import Recommender
-from recsys.training import fit
 from tests.helpers.recommenders import (
     ALL_USERS,
     COLD,
@@ -76,7 +75,7 @@ def test_the_same_seed_gives_the_same_model_to_the_bit(tastes, fitted):
 
 def test_als_of_very_many_plays_goes_on_from_the_validation_split(tastes, fit_quickly, monkeypatch):
     usual = fit_quickly(sources=("als", "content"), fusion={})
-    monkeypatch.setattr(fit, "MAX_PLAYS", 100)
+    monkeypatch.setattr("recsys.data.MANY_PLAYS", 100)
     further, again = (fit_quickly(sources=("als", "content"), fusion={}) for _ in range(2))
     scores = [
         one.live.state.user_vectors @ one.live.state.item_vectors.T for one in (usual, further)

@@ -42,7 +42,7 @@ def test_of_very_many_plays_few_items_are_held_out_and_one_split_serves_all(
 ):
     third = OPEN.replace(fusion={"validation_fraction": 0.3})
     several = hold_out(tastes_data, third)
-    monkeypatch.setattr(validation, "MAX_PLAYS", 100)
+    monkeypatch.setattr("recsys.data.MANY_PLAYS", 100)
     one = hold_out(tastes_data, third)
     assert one.dense is one.training
     assert len(one.cold_items) == 20 < len(several.cold_items)  # the fewest that tell something
