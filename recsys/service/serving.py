@@ -30,7 +30,7 @@ _TRIES = 20
 
 
 class ServedModel:
-    """A model as requests see it: absent while it loads, then up to date within half a second.
+    """A model as requests see it: absent while it loads, then kept up to date.
 
     Every answer is made from one `live` model. Others may change or replace the model in its
     folder: it is looked at every `refresh_seconds` in a thread, and answers under way go on with
@@ -51,7 +51,7 @@ class ServedModel:
         ('n', False)
     """
 
-    def __init__(self, model: Recommender | Path | str, refresh_seconds: float = 0.5) -> None:
+    def __init__(self, model: Recommender | Path | str, refresh_seconds: float = 0.25) -> None:
         self.folder = None if isinstance(model, Recommender) else Path(model).absolute()
         self.failure: Exception | None = None
         """Why the model could not be loaded."""
@@ -155,7 +155,7 @@ class ServedModel:
         except Exception as error:
             if not isinstance(error, ColdtuneError):
                 logger.exception("the model could not be looked at")
-            elif str(error) != self._said:  # once, and not twice a second
+            elif str(error) != self._said:  # once, and not at every look
                 self._said = str(error)
                 logger.error("%s", error)
 

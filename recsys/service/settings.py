@@ -108,7 +108,7 @@ coldtune key add, and give its file with --keys
     connections: int = Field(1000, ge=1)
     """Connections that are open at once in each process at most."""
 
-    refresh_seconds: float = Field(0.5, gt=0, le=3600)
+    refresh_seconds: float = Field(0.25, gt=0, le=3600)
     """Interval at which a process looks for what others have done to the model."""
 
     stop_seconds: float = Field(30.0, gt=0, le=3600)
