@@ -40,6 +40,7 @@ from recsys.config import ALSConfig, FMConfig, FusionConfig
 from recsys.content.familiarity import trust_of
 from recsys.data import ItemContent
 from tests.helpers.recordings import write_song
+from tests.helpers.thorough import times
 
 pytestmark = pytest.mark.slow
 
@@ -683,15 +684,23 @@ def test_killed_while_fitting(
 # ---------------------------------------------------------------------- at random moments
 
 PLAYED = ["item-1", "item-2", "cold-80", "cold-81"]
-KINDS = dict.fromkeys(("o", "u", "ous", "our"), 50)
+KINDS = dict.fromkeys(("o", "u", "ous", "our"), times(25, 50))
 """What processes do by turns (onboard, update, save, rebuild), and how many of them are killed."""
 
 
 @pytest.fixture(scope="module")
 def indexed(tastes: Tastes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved model with an index on the disk, which rebuilding builds anew."""
+    """A saved model with an index on the disk, which rebuilding builds anew, and else few files.
+
+    It is opened hundreds of times.
+    """
     dataset, embeddings = tastes
-    config = SMALL.replace(retrieval={"method": "annoy", "n_trees": 4, "search_k": 1000})
+    weights = {"als": 0.5, "content": 0.5}
+    config = SMALL.replace(
+        sources=("als", "content"),
+        fusion=FusionConfig(warm=weights, cold=weights),
+        retrieval={"method": "annoy", "n_trees": 4, "search_k": 1000},
+    )
     folder = tmp_path_factory.mktemp("indexed") / "model"
     Recommender(config).fit(dataset, embeddings=embeddings).save(folder)
     return folder

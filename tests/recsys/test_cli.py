@@ -23,6 +23,7 @@ from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from tests.helpers.commands import Call, Said
 from tests.helpers.folders import file_contents
+from tests.helpers.forked import Template
 from tests.helpers.recordings import write_song
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,11 +103,14 @@ class Trained(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def trained(songs: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(
+    songs: Path, config: Path, tmp_path_factory: pytest.TempPathFactory, forker: Template
+) -> Trained:
     """A model made by the command itself, tracked in the default store of an empty folder."""
     folder = tmp_path_factory.mktemp("work")
-    process = run(
-        "train", songs, "--out", "my model", "--config", config, "--threads", "1", "--json",
+    process = forker.run(
+        ["train", str(songs), "--out", "my model", "--config", str(config), "--threads", "1",
+         "--json"],
         cwd=folder,
         env=environment(COLDTUNE_TRACKING=None, MLFLOW_TRACKING_URI=None),
     )  # fmt: skip
@@ -460,10 +464,10 @@ def test_similar_as_json(call: Call, trained: Trained) -> None:
 
 @pytest.mark.slow
 def test_a_table_in_a_pipe_has_every_row_on_one_line_and_nothing_cut(
-    trained: Trained,
+    trained: Trained, forker: Template
 ) -> None:
-    process = run(
-        "recommend", trained.model, "user-2", "-k", "24", "--seen",
+    process = forker.run(
+        ["recommend", str(trained.model), "user-2", "-k", "24", "--seen"],
         env=environment(COLUMNS="80", TERM="xterm-256color"),
     )  # fmt: skip
     assert process.returncode == 0
@@ -760,16 +764,16 @@ def test_a_reader_that_leaves_early_gets_no_traceback(deaf: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["reading recordings", "training the network"])
-def test_ctrl_c(songs: Path, config: Path, tmp_path: Path, moment: str) -> None:
+def test_ctrl_c(songs: Path, config: Path, tmp_path: Path, moment: str, forker: Template) -> None:
     """The terminal sends SIGINT to all processes of the command, decoders included."""
     slow = tmp_path / "slow.json"
     encoder = {**CONFIG["encoder"], "epochs": 100_000, "patience": 100_000}
     slow.write_text(json.dumps({**CONFIG, "encoder": encoder}))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recsys.cli", "train", str(songs), "--out",
-         str(tmp_path / "out"), "--config", str(slow), "--threads", "1"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        start_new_session=True, env=environment(COLDTUNE_CACHE=str(tmp_path / "cache")),
+    process = forker.start(
+        ["train", str(songs), "--out", str(tmp_path / "out"), "--config", str(slow),
+         "--threads", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env=environment(COLDTUNE_CACHE=str(tmp_path / "cache")),
     )  # fmt: skip
     cache = tmp_path / "cache"
     sign = {"reading recordings": "hyperimages/*/images.f32", "training the network": "training/*"}

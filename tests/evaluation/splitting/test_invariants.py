@@ -13,6 +13,7 @@ from evaluation.splitting.split import Split
 from evaluation.splitting.temporal import leave_last_split, time_split, time_windows
 from evaluation.splitting.warm import user_folds, warm_folds, warm_split
 from tests.helpers.splits import bare, pairs_of
+from tests.helpers.thorough import times
 
 ITEMS = [f"i{n}" for n in range(8)]
 ARTISTS = {item: f"a{n // 3}" for n, item in enumerate(ITEMS)}
@@ -70,7 +71,7 @@ def content(dataset, split: Split):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("maker", MAKERS)
-@settings(max_examples=30)
+@settings(max_examples=times(20, 60))
 @given(plays=plays, seed=st.integers(0, 3))
 def test_invariants(maker, plays, seed):
     dataset = bare(plays, ARTISTS, items=ITEMS)

@@ -2,10 +2,7 @@
 
 import json
 import logging
-import os
-import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -352,15 +349,9 @@ sys.stdin.readline()
 
 
 @pytest.mark.slow
-def test_processes_that_send_the_same_batch_and_are_killed(folder):
+def test_processes_that_send_the_same_batch_and_are_killed(folder, forker):
     senders = [
-        subprocess.Popen(
-            [sys.executable, "-c", SENDER, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        forker.start([str(folder)], program=SENDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(2)
     ]
     try:
@@ -375,8 +366,7 @@ def test_processes_that_send_the_same_batch_and_are_killed(folder):
         assert answers == [["done", "0", "3"], ["done", "3", "0"]]
     finally:
         for one in senders:  # between what is stored and the answer to whoever asked
-            one.send_signal(signal.SIGKILL)
-            one.communicate()
+            one.close()
     assert Recommender.load(folder).update(MONDAY, batch_id="monday").repeated == 3
 
 

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 import unicodedata
@@ -26,7 +25,8 @@ from recsys.onboarding import FolderWatcher, watching
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.watching import LOOK_AGAIN
 from tests.helpers.commands import Call
-from tests.helpers.kills import PATIENCE_SECONDS, ROOT, kill
+from tests.helpers.forked import Program, Template
+from tests.helpers.kills import PATIENCE_SECONDS
 from tests.helpers.recordings import write_song
 
 HOUR = 3600.0
@@ -505,17 +505,16 @@ def test_signals_end_the_command_in_order(
     assert after in (before, cli._end, signal.SIG_IGN)
 
 
-def start(watched: Watched) -> "subprocess.Popen[str]":
-    program = "import sys; from recsys.cli import main; main()"
-    command = [sys.executable, "-c", program, "watch", watched.model, watched.folder]
-    return subprocess.Popen(
-        [*map(str, command), "--settle", "0.2", "--threads", "1"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+def start(forker: Template, watched: Watched) -> Program:
+    return forker.start(
+        ["watch", str(watched.model), str(watched.folder), "--settle", "0.2", "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env=os.environ | {"COLDTUNE_TRACKING": "0"},
-    )  # fmt: skip
+    )
 
 
-def read_until(process: "subprocess.Popen[str]", wanted: set[str]) -> list[str]:
+def read_until(process: Program, wanted: set[str]) -> list[str]:
     """Lines of a process, until one begins with each of those wanted."""
     assert process.stdout is not None
     lines: list[str] = []
@@ -532,8 +531,8 @@ def read_until(process: "subprocess.Popen[str]", wanted: set[str]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_process_follows_a_folder_and_ends_when_asked(watched: Watched) -> None:
-    process = start(watched)
+def test_a_process_follows_a_folder_and_ends_when_asked(forker: Template, watched: Watched) -> None:
+    process = start(forker, watched)
     try:
         read_until(process, {f"watching: {watched.folder}"})
         write_song(watched.folder / "deep" / "a.wav", 60)
@@ -549,19 +548,19 @@ def test_a_process_follows_a_folder_and_ends_when_asked(watched: Watched) -> Non
         assert (process.returncode, err) == (0, "")
         assert out == f"stopped: {watched.folder}\n"
     finally:
-        kill(process)
+        process.close()
 
 
 @pytest.mark.slow
-def test_a_killed_process_loses_nothing(watched: Watched, tmp_path: Path) -> None:
+def test_a_killed_process_loses_nothing(forker: Template, watched: Watched, tmp_path: Path) -> None:
     quiet = Watched(Path(shutil.copytree(watched.model, tmp_path / "other model")), watched.folder)
     for number in range(40):
         write_song(watched.folder / f"{number}.wav", 60 + number)
-    process = start(watched)
+    process = start(forker, watched)
     try:
         read_until(process, {"added: 0.wav (item 0)"})
     finally:
-        kill(process)
+        process.close()
     for name in ("1.wav", "38.wav"):
         (watched.folder / name).rename(watched.folder / f"renamed {name}")
     (watched.folder / "2.wav").unlink()

@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.helpers.asgi import Client
+from tests.helpers.thorough import times
 from tests.recsys.service.conftest import problem
 
 _SECONDS = 30.0
@@ -195,7 +196,9 @@ def check(client: Client | TestClient, request: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [400, pytest.param(10_000, marks=pytest.mark.slow)], ids=["some", "many"]
+    "number",
+    [400, pytest.param(times(5_000, 10_000), marks=pytest.mark.slow)],
+    ids=["some", "many"],
 )
 def test_malformed_requests(client: TestClient, number: int) -> None:
     requests = _Requests(seed=number)

@@ -8,11 +8,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,16 @@ from recsys import Recommender
 from recsys.service.server import _listening_socket, serve
 from recsys.service.settings import ServiceSettings
 from tests.helpers.commands import Call
-from tests.helpers.kills import PATIENCE_SECONDS, ROOT, all_end
+from tests.helpers.forked import Program, Template
+from tests.helpers.kills import PATIENCE_SECONDS, all_end
 
 pytestmark = pytest.mark.slow
-
-PROGRAM = "from recsys.cli import main; main()"
 
 
 class Running:
     """A service that runs, and requests to it, each on a connection of its own."""
 
-    def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
+    def __init__(self, process: Program, log: Path) -> None:
         self.process, self.log = process, log
         assert process.stdout is not None
         said = process.stdout.readline()
@@ -82,22 +80,28 @@ def wait_until(holds: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-@contextmanager
-def serving(model: Path, *arguments: str | Path) -> Iterator[Running]:
-    log = model.parent / "service.log"
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "serve", str(model), "--port", "0",
-             *map(str, arguments)],
-            stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT,
-        )  # fmt: skip
-    try:
-        yield Running(process, log)
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+Serving = Callable[..., AbstractContextManager[Running]]
+
+
+@pytest.fixture(scope="module")
+def serving(forker: Template) -> Serving:
+    """``serving(model, "--workers", "2")``: the service in a process of its own."""
+
+    @contextmanager
+    def run(model: Path, *arguments: str | Path) -> Iterator[Running]:
+        log = model.parent / "service.log"
+        with log.open("w") as errors:
+            process = forker.start(
+                ["serve", str(model), "--port", "0", *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+        try:
+            yield Running(process, log)
+        finally:
+            process.close()
+
+    return run
 
 
 @pytest.fixture
@@ -110,7 +114,7 @@ def play(user: str, item: str = "s1", batch: str | None = None) -> dict[str, Any
     return {"batch_id": batch, "plays": [{"user_id": user, "item_id": item}]}
 
 
-def test_requests_under_way_are_finished(folder: Path) -> None:
+def test_requests_under_way_are_finished(folder: Path, serving: Serving) -> None:
     with serving(folder) as service:
         content = json.dumps(play("late")).encode()
         head = (
@@ -139,7 +143,7 @@ def accepts(port: int) -> bool:
     return True
 
 
-def test_what_is_no_request_costs_nothing(folder: Path) -> None:
+def test_what_is_no_request_costs_nothing(folder: Path, serving: Serving) -> None:
     (folder.parent / "config.json").write_text('{"header_seconds": 1}')
     draw = random.Random(0)
     requests = [
@@ -191,7 +195,7 @@ def test_what_is_no_request_costs_nothing(folder: Path) -> None:
         assert service.stop() == 0
 
 
-def test_heads_of_requests(folder: Path) -> None:
+def test_heads_of_requests(folder: Path, serving: Serving) -> None:
     """What the parser alone would let through is refused; what is allowed is answered in order."""
 
     def talk(port: int, *parts: bytes) -> list[bytes]:
@@ -245,7 +249,7 @@ def test_heads_of_requests(folder: Path) -> None:
         assert service.stop() == 0
 
 
-def test_connections_beyond_the_limit_are_told_so(folder: Path) -> None:
+def test_connections_beyond_the_limit_are_told_so(folder: Path, serving: Serving) -> None:
     (folder.parent / "config.json").write_text('{"connections": 3}')
     with serving(folder, "--config", folder.parent / "config.json") as service:
         address = ("127.0.0.1", service.port)
@@ -275,7 +279,7 @@ def test_answers_are_sent_at_once() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_two_workers(folder: Path) -> None:
+def test_two_workers(folder: Path, serving: Serving) -> None:
     """What one takes in the others have; one that is killed is started again."""
     with serving(folder, "--workers", "2") as service:
         wait_until(lambda: service.get("/health/ready")[0] == 200 and len(service.workers()) == 2)
@@ -329,7 +333,9 @@ def answers(service: Running) -> bool:
     return status_of(service) == 200
 
 
-def test_a_model_is_replaced_under_load(folder: Path, make_model: Callable[[], Path]) -> None:
+def test_a_model_is_replaced_under_load(
+    folder: Path, make_model: Callable[[], Path], serving: Serving
+) -> None:
     other = make_model()
     with serving(folder, "--workers", "2") as service:
         wait_until(lambda: [service.get("/health/ready")[0] for _ in range(20)] == [200] * 20)
@@ -391,7 +397,7 @@ def make_model(example_model: Path, tmp_path: Path) -> Callable[[], Path]:
 
 
 @pytest.mark.parametrize("rounds", [1])
-def test_nothing_acknowledged_is_lost(folder: Path, rounds: int) -> None:
+def test_nothing_acknowledged_is_lost(folder: Path, rounds: int, serving: Serving) -> None:
     """All processes are killed while plays and songs come; what was answered is there."""
     acknowledged: list[str] = []
     songs: list[str] = []
