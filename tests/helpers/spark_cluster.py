@@ -21,8 +21,11 @@ from tests.helpers.programs import find_program, missing_reason, no_wheel_reason
 
 _OPENED = ("lang", "lang.invoke", "lang.reflect", "io", "net", "nio", "util", "util.concurrent",
            "util.concurrent.atomic")  # fmt: skip
+_UNVERIFIED = ("-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote")
+"""Spark's classes are sound; each start of Java would check thousands of them."""
+
 _JAVA = [
-    "-Xmx256m", "-Xss4m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+    "-Xmx256m", "-Xss4m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *_UNVERIFIED,
     "-Djdk.reflect.useDirectMethodHandle=false",
     *(f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED),
     *(f"--add-opens=java.base/{name}=ALL-UNNAMED"
@@ -31,7 +34,13 @@ _JAVA = [
 ]  # fmt: skip
 """What Spark's own script gives the master and workers, and settings that save processor time."""
 
-QUICK_JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+QUICK_JAVA = " ".join(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *_UNVERIFIED])
+
+_FOR_LITTLE_DATA = {
+    # Java that is compiled for a query takes longer than the query.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 
 
 def what_is_missing() -> str:
@@ -56,6 +65,15 @@ class Cluster:
     folder: Path
     """Where its processes work, and where their logs are."""
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    workers: int = 2
+    """How many workers there are where none was killed."""
+    _started: int = 0
+
+    def complete(self) -> None:
+        """Start workers in the place of those that were killed."""
+        while len(self.processes) < 1 + self.workers:
+            self._started += 1
+            self.start_worker(f"worker-{self._started}")
 
     def start_worker(self, name: str) -> None:
         """Start a worker with one core, and wait until the master knows it."""
@@ -76,11 +94,10 @@ class Cluster:
         process.wait()
 
     def kill_worker_of(self, pid: int) -> None:
-        """Kill the worker below which a process runs, and start another in its place."""
+        """Kill the worker below which a process runs: the others do what is left."""
         for name, process in list(self.processes.items()):
             if name != "master" and pid in children_of(process.pid):
                 self.kill_worker(name)
-                self.start_worker(f"{name}x")
                 return
         raise AssertionError(f"process {pid} is below no worker")
 
@@ -164,6 +181,13 @@ def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
         yield cluster
 
 
+@pytest.fixture
+def two_workers(spark_cluster: Cluster) -> Cluster:
+    """The cluster with all its workers, one of which a test may kill."""
+    spark_cluster.complete()
+    return spark_cluster
+
+
 @pytest.fixture(scope="session")
 def spark(spark_cluster: Cluster) -> Iterator[Any]:
     """A session on the cluster."""
@@ -173,7 +197,9 @@ def spark(spark_cluster: Cluster) -> Iterator[Any]:
 
     if before := SparkSession.getActiveSession():
         before.stop()  # that of examples
-    session = open_cluster(spark_cluster.master, session_settings(spark_cluster.folder))
+    session = open_cluster(
+        spark_cluster.master, session_settings(spark_cluster.folder, **_FOR_LITTLE_DATA)
+    )
     yield session
     session.stop()
 
@@ -195,7 +221,7 @@ def example_spark(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @contextmanager
 def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     """A master and workers with a core each, ended at the end."""
-    cluster = Cluster("", folder)
+    cluster = Cluster("", folder, workers=workers)
     try:
         cluster.processes["master"] = _start(
             folder, "master", "org.apache.spark.deploy.master.Master",
@@ -203,8 +229,7 @@ def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
         )  # fmt: skip
         found = _wait_for(folder / "master.log", r"Starting Spark master at (spark://\S+)")
         cluster.master = found.group(1)
-        for number in range(workers):
-            cluster.start_worker(f"worker-{number}")
+        cluster.complete()
         yield cluster
     finally:
         for name in list(cluster.processes):
