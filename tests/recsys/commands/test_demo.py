@@ -47,7 +47,7 @@ def test_from_nothing_to_a_verdict(small, tmp_path, capsys, monkeypatch):
     assert Path("my demo/report/report.html").is_file()
     recommender = Recommender.load("my demo/model")
     assert len(recommender.audience(NEW_SONG, k=3)) == 3
-    assert recommender.config.fm.epochs == 30
+    assert recommender.config.fm.epochs == 20
 
 
 def test_in_full_everything_is_measured():
@@ -59,7 +59,7 @@ def test_in_full_everything_is_measured():
     assert measured.genre_folds == 3
     assert len(measured.controls) == 3
     config, measured = plan(given, "coldtune demo", full=False)
-    assert (config.fm.epochs, config.encoder.epochs) == (30, 12)
+    assert (config.fm.epochs, config.encoder.epochs) == (20, 12)
     assert measured.models == ("hybrid", "content", "popularity", "random")
     assert measured.splits == ("mixed",)
     assert measured.controls == ("shuffled audio",)
