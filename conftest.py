@@ -20,7 +20,7 @@ pytest_plugins = (
     "tests.helpers.decoding",
     "tests.helpers.recordings",
     "tests.helpers.evaluations",
-    "tests.helpers.forked",
+    "tests.helpers.fork_server",
     "tests.helpers.models",
     "tests.helpers.pretrained",
     "tests.helpers.doctests",

@@ -4,6 +4,7 @@ import errno
 import io
 import logging
 import os
+import resource
 import signal
 import sys
 import warnings
@@ -170,8 +171,8 @@ class _Ended(BaseException):
 
 
 _LEAST_ADDRESS_SPACE = 2 * 2**30
-"""Bytes of addresses below which no command is begun: what numpy, PyTorch and pyarrow take on two
-processors, hardly any of which is memory."""
+"""Bytes of addresses below which no command is begun: pyarrow, SciPy and PyTorch reserve more,
+hardly any of which is memory."""
 
 
 def _check_address_space() -> None:
@@ -179,15 +180,11 @@ def _check_address_space() -> None:
 
     Some of them do not say so: OpenBLAS asks for memory again without end, and others abort.
     """
-    try:
-        import resource
-    except ImportError:  # on Windows, which has no such limit
-        return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
         raise ColdtuneError(
             "there is not enough memory for this: its addresses are limited to "
-            f"{limit // 2**20} MiB (ulimit -v), and its libraries alone take "
+            f"{limit // 2**20} MiB (ulimit -v), and its libraries need at least "
             f"{_LEAST_ADDRESS_SPACE // 2**20}"
         )
 

@@ -30,7 +30,7 @@ from evaluation.models.external import FoldInPeer
 from evaluation.splitting.warm import warm_split
 
 HIDDEN, LATENT = 300, 128
-"""Lengths of the layers of RecVAE; 600 and 200 in the paper, whose data are ten times as many."""
+"""Lengths of the layers of RecVAE; 600 and 200 in the paper, whose data are far larger."""
 
 BATCH = 200
 """Users in a step of RecVAE."""
@@ -92,7 +92,6 @@ class DenoisingEASE(FoldInPeer):
         core = (self._scaled @ X.T).toarray()
         core.flat[:: len(core) + 1] += 1
         self._half = np.asarray(invert_symmetric(core) @ self._scaled)
-        self._learned = X
         own = np.asarray(self._scaled.multiply(self._half).sum(axis=0)).ravel()
         self._diagonal = shrink - own
 
@@ -154,7 +153,8 @@ class RecVAE(FoldInPeer):
     Input with dropout, residual dense encoder, linear decoder with a softmax over the items; the
     prior is a mixture of a normal distribution, a wide one and the posterior of the round before;
     the divergence counts `weight` times the plays of the user. A round trains the encoder three
-    times and the decoder once. Rounds end where nDCG@10 on held-out plays no longer grows.
+    times and the decoder once. Where `weight` is left open, it is chosen together with the round
+    after which nDCG@10 on held-out plays no longer grows.
     """
 
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {
@@ -175,7 +175,9 @@ class RecVAE(FoldInPeer):
             model = type(self)(self.seed, self.threads, tuned=False, **(self.given | point))
             curve = model._curve(training, test)
             best = int(np.argmax(curve))
-            found.append((curve[best], {**point, "rounds": (best + 1) * EVERY}))
+            if "rounds" in point:  # and not given
+                point = {**point, "rounds": (best + 1) * EVERY}
+            found.append((curve[best], point))
         return max(found, key=lambda pair: pair[0])[1]
 
     def _curve(self, training: MusicDataset, test: pd.DataFrame) -> list[float]:

@@ -139,7 +139,7 @@ def main() -> None:
         )
     peers = [name for name in makers if name in tuned]
     best = max(peers, key=lambda name: means[name, "ndcg", 10].mean(), default=None)
-    # Many peers are told from the hybrid, our models from the best peer.
+    # With --peers, differences are from the hybrid, otherwise from the best peer.
     against = "hybrid" if arguments.peers and "hybrid" in makers else best
     order = sorted(makers, key=lambda name: -means[name, "ndcg", 10].mean())
     names = "".join(f"{metric}@{k}".ljust(25) for metric, k in METRICS)

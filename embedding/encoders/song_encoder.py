@@ -448,7 +448,7 @@ class SongEncoder(Configured):
 
         if on_error not in ("raise", "skip"):
             raise InvalidArgumentError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
-        self._check_fitted()
+        self._fitted()  # a network that does not fit its weights is said before files are decoded
         extraction = extract(
             paths,
             self.config.snippet,
@@ -476,6 +476,9 @@ class SongEncoder(Configured):
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """Load an encoder written by `save`; its embeddings are bit-identical.
+
+        The network is built when it is first used; ArtifactError is raised there if its weights are
+        not those of its architecture.
 
         Raises:
             ArtifactError: a file is missing or changed, or the format is newer than this library.
@@ -556,8 +559,9 @@ class SongEncoder(Configured):
         return document
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        if isinstance(self._network, SavedModule):
-            weights = dict(self._network.weights)
+        network = self._network
+        if isinstance(network, SavedModule):
+            weights = dict(network.weights)
         else:
             parameters = self._fitted().state_dict()
             weights = {name: t.contiguous().numpy() for name, t in parameters.items()}
@@ -667,14 +671,15 @@ class SongEncoder(Configured):
 
     def _fitted(self) -> SongNetwork:
         self._check_fitted()
-        if isinstance(self._network, SavedModule):
+        network = self._network  # once: another thread may build it meanwhile
+        assert network is not None
+        if isinstance(network, SavedModule):
             import torch
 
-            network = self._network.build()
+            network = network.build()
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._network = network
-        assert self._network is not None
-        return self._network
+        return network
 
     def _check_shape(self, images: Float32Array) -> None:
         _check_images(images)

@@ -206,6 +206,8 @@ class SavedModule(Generic[AnyModule]):
         Raises:
             ArtifactError: the weights are not those of such a module.
         """
+        import torch  # noqa: F401  # what its import lacks is no fault of the folder
+
         with describing_encoder(self.folder):
             return module_with_weights(self.empty, self.weights, self.settings)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 NEW_SONG = "new-song"
 
 _EPOCHS = 20
-"""Passes of LightFM over the plays where time is short; on the demo they bring the hybrid as much
-as 30, nDCG@10 .549 and .430 of known and new songs against .549 and .426."""
+"""Passes of LightFM over the plays where time is short; the hybrid of the
+demo has nDCG@10 .549 of known songs and .430 of new ones by them."""
 
 _NETWORK_EPOCHS = 12
 """Passes of the network over the recordings where time is short."""

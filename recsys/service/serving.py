@@ -11,8 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from datasets.errors import ColdtuneError, ReplacedError
+from datasets.errors import (
+    ColdtuneError,
+    EncoderError,
+    EncoderUnavailableError,
+    ReplacedError,
+)
 from embedding.encoders.loading import check_available
+from embedding.encoders.protocol import Encoder
 from recsys.database.changes import Play
 from recsys.model.artifact import MANIFEST
 from recsys.model.live import LiveModel
@@ -62,6 +68,7 @@ class ServedModel:
         self._settled = threading.Event()
         self._thread: threading.Thread | None = None
         self._said = ""
+        self._encoder: Encoder | None = None
         if self._recommender is not None:
             self._settled.set()
 
@@ -151,6 +158,7 @@ class ServedModel:
                 self._load()
             else:
                 self._recommender.refresh()
+                self._build_network(self._recommender)
             self._said = ""
         except Exception as error:
             if not isinstance(error, ColdtuneError):
@@ -164,6 +172,7 @@ class ServedModel:
         started = time.monotonic()
         try:
             recommender = Recommender.load(self.folder)
+            self._build_network(recommender)
             _warm_up(recommender)
         except ReplacedError:  # another one has come meanwhile: the next look loads it
             return
@@ -175,6 +184,18 @@ class ServedModel:
         self.ready_since = time.time()
         self._settled.set()
         logger.info("%r is ready after %.1f s", recommender, time.monotonic() - started)
+
+    def _build_network(self, recommender: Recommender) -> None:
+        """Build the network of a model that is new here, before a recording is uploaded.
+
+        The first one imports PyTorch, which would hold up whatever is answered meanwhile.
+        """
+        encoder = recommender.live.state.encoder
+        if encoder is not None and encoder is not self._encoder:
+            # One that is not here is said to whoever uploads a recording.
+            with suppress(EncoderUnavailableError, EncoderError):
+                check_available(encoder)
+        self._encoder = encoder
 
 
 def _keep(
@@ -198,12 +219,8 @@ def _keep(
 
 
 def _warm_up(recommender: Recommender) -> None:
-    """Read and compute what the first list, plays and upload need, which takes a while."""
+    """Read and compute what the first list and the first plays need, which takes a while."""
     live = recommender.live
-    if live.state.encoder is not None:
-        # An import of PyTorch would hold up whatever is answered meanwhile.
-        with suppress(ColdtuneError):  # one that is not here is said to whoever uploads a recording
-            check_available(live.state.encoder)
     if not len(live.items.active):
         return
     history = [live.items.ids(live.items.active[:1])[0]]

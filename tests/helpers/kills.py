@@ -30,10 +30,11 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
 def all_end(pids: Sequence[int]) -> bool:
     """Wait until none of the processes lives; False if one still does after a long time."""
-    return all(_ends(pid) for pid in pids)
+    return all(ends(pid) for pid in pids)
 
 
-def _ends(pid: int) -> bool:
+def ends(pid: int, seconds: float = PATIENCE_SECONDS) -> bool:
+    """Wait until a process has ended; False if it still lives after some seconds."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -41,7 +42,7 @@ def _ends(pid: int) -> bool:
     try:
         poll = select.poll()  # takes any number of open files
         poll.register(handle, select.POLLIN)
-        return bool(poll.poll(1000 * PATIENCE_SECONDS))
+        return bool(poll.poll(1000 * seconds))
     finally:
         os.close(handle)
 

@@ -182,7 +182,7 @@ def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
 
 
 @pytest.fixture
-def two_workers(spark_cluster: Cluster) -> Cluster:
+def complete_cluster(spark_cluster: Cluster) -> Cluster:
     """The cluster with all its workers, one of which a test may kill."""
     spark_cluster.complete()
     return spark_cluster

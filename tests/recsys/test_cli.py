@@ -23,7 +23,7 @@ from datasets.music import MusicDataset
 from recsys import Recommender, RecommenderConfig
 from tests.helpers.commands import Call, Said
 from tests.helpers.folders import file_contents
-from tests.helpers.forked import Template
+from tests.helpers.fork_server import ForkServer
 from tests.helpers.recordings import write_song
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,11 +104,11 @@ class Trained(NamedTuple):
 
 @pytest.fixture(scope="module")
 def trained(
-    songs: Path, config: Path, tmp_path_factory: pytest.TempPathFactory, forker: Template
+    songs: Path, config: Path, tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer
 ) -> Trained:
     """A model made by the command itself, tracked in the default store of an empty folder."""
     folder = tmp_path_factory.mktemp("work")
-    process = forker.run(
+    process = fork_server.run(
         ["train", str(songs), "--out", "my model", "--config", str(config), "--threads", "1",
          "--json"],
         cwd=folder,
@@ -464,9 +464,9 @@ def test_similar_as_json(call: Call, trained: Trained) -> None:
 
 @pytest.mark.slow
 def test_a_table_in_a_pipe_has_every_row_on_one_line_and_nothing_cut(
-    trained: Trained, forker: Template
+    trained: Trained, fork_server: ForkServer
 ) -> None:
-    process = forker.run(
+    process = fork_server.run(
         ["recommend", str(trained.model), "user-2", "-k", "24", "--seen"],
         env=environment(COLUMNS="80", TERM="xterm-256color"),
     )  # fmt: skip
@@ -764,12 +764,14 @@ def test_a_reader_that_leaves_early_gets_no_traceback(deaf: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["reading recordings", "training the network"])
-def test_ctrl_c(songs: Path, config: Path, tmp_path: Path, moment: str, forker: Template) -> None:
+def test_ctrl_c(
+    songs: Path, config: Path, tmp_path: Path, moment: str, fork_server: ForkServer
+) -> None:
     """The terminal sends SIGINT to all processes of the command, decoders included."""
     slow = tmp_path / "slow.json"
     encoder = {**CONFIG["encoder"], "epochs": 100_000, "patience": 100_000}
     slow.write_text(json.dumps({**CONFIG, "encoder": encoder}))
-    process = forker.start(
+    process = fork_server.start(
         ["train", str(songs), "--out", str(tmp_path / "out"), "--config", str(slow),
          "--threads", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,

@@ -488,8 +488,9 @@ class FineTunedEncoder:
         }
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        if isinstance(self._network, SavedModule):
-            heads = dict(self._network.weights)
+        network = self._network
+        if isinstance(network, SavedModule):
+            heads = dict(network.weights)
         else:
             state = self._fitted().state_dict()
             heads = {name: t.contiguous().numpy() for name, t in state.items()}
@@ -560,10 +561,11 @@ class FineTunedEncoder:
 
     def _fitted(self) -> HeadNetwork:
         self._check_fitted()
-        if isinstance(self._network, SavedModule):
-            self._network = self._network.build()
-        assert self._network is not None
-        return self._network
+        network = self._network  # once: another thread may build it meanwhile
+        assert network is not None
+        if isinstance(network, SavedModule):
+            self._network = network = network.build()
+        return network
 
 
 def _empty_heads(

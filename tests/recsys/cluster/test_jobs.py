@@ -95,7 +95,7 @@ def test_embeddings_are_those_of_one_machine_and_a_restart_goes_on(
 
 
 def test_a_stopped_embedding_keeps_what_it_has_and_a_killed_worker_costs_nothing(
-    spark, two_workers, songs, hearing_model, tmp_path, monkeypatch
+    spark, complete_cluster, songs, hearing_model, tmp_path, monkeypatch
 ):
     rows = [(item, path, Path(path).read_bytes()) for item, path in songs[:9]]
     data = spark.createDataFrame(rows, ["item_id", "path", "content"]).repartition(4, "item_id")
@@ -121,7 +121,7 @@ def test_a_stopped_embedding_keeps_what_it_has_and_a_killed_worker_costs_nothing
     kept = sum(len(pd.read_parquet(part)) for part in out.glob("*.parquet"))
     assert 0 < kept < 9
 
-    with meanwhile(lambda: two_workers.kill_worker_of(second.held())):
+    with meanwhile(lambda: complete_cluster.kill_worker_of(second.held())):
         report = embed_on_cluster(spark, second.in_front_of(data), hearing_model, str(out))
     assert (report.recordings, report.failed, report.resumed) == (9, 1, kept)
     one = embed_files([path for _, path in songs[:8]], open_encoder(hearing_model), workers=0)
@@ -132,14 +132,14 @@ def test_a_stopped_embedding_keeps_what_it_has_and_a_killed_worker_costs_nothing
 
 
 def test_lists_are_those_of_one_machine_although_a_worker_is_killed(
-    spark, two_workers, model, tmp_path
+    spark, complete_cluster, model, tmp_path
 ):
     here = Recommender.load(model)
     options = {"exclude": ["item-3"], "per_artist": 1, "new": 1}
     gate = Gate(tmp_path / "gate")
     gate.arm()
     users = spark.createDataFrame([(user,) for user in ALL_USERS], ["user_id"]).coalesce(1)
-    with meanwhile(lambda: two_workers.kill_worker_of(gate.held())):
+    with meanwhile(lambda: complete_cluster.kill_worker_of(gate.held())):
         report = recommend_on_cluster(
             spark, model, str(tmp_path / "some"), gate.in_front_of(users), k=4, batch_size=50,
             **options,
@@ -169,7 +169,9 @@ def test_users_whom_the_model_does_not_know_are_folded_in(spark, model, tmp_path
     assert (taste_of(found.loc["stranger", "item_id"]) == 0).all()
 
 
-def test_plays_are_summed_without_robots_although_a_worker_is_killed(spark, two_workers, tmp_path):
+def test_plays_are_summed_without_robots_although_a_worker_is_killed(
+    spark, complete_cluster, tmp_path
+):
     rng = np.random.default_rng(5)
     log = pd.DataFrame(
         {
@@ -184,7 +186,7 @@ def test_plays_are_summed_without_robots_although_a_worker_is_killed(spark, two_
     gate = Gate(tmp_path / "gate")
     gate.arm()
     out = tmp_path / "sample" / "all.parquet"
-    with meanwhile(lambda: two_workers.kill_worker_of(gate.held())):
+    with meanwhile(lambda: complete_cluster.kill_worker_of(gate.held())):
         report = count_plays(
             spark, gate.in_front_of(table.repartition(3)), str(out), robots=RobotRule(50)
         )
@@ -237,7 +239,7 @@ def test_lines_of_json_that_cannot_be_used_are_counted(spark, tmp_path):
 
 
 def test_factors_make_a_model_although_a_worker_is_killed(
-    spark, two_workers, tastes, tmp_path, monkeypatch
+    spark, complete_cluster, tastes, tmp_path, monkeypatch
 ):
     dataset, embeddings = tastes
     table = spark.createDataFrame(
@@ -250,8 +252,8 @@ def test_factors_make_a_model_although_a_worker_is_killed(
         # The second iteration's checkpoint is there: the solves go on.
         wait_until(lambda: len(list(work.glob("*/rdd-*"))) > 3)
         assert not (out / "items.parquet").exists()
-        name = next(name for name in two_workers.processes if name != "master")
-        two_workers.kill_worker(name)
+        name = next(name for name in complete_cluster.processes if name != "master")
+        complete_cluster.kill_worker(name)
 
     with meanwhile(kill):
         report = learn_factors(

@@ -349,9 +349,11 @@ sys.stdin.readline()
 
 
 @pytest.mark.slow
-def test_processes_that_send_the_same_batch_and_are_killed(folder, forker):
+def test_processes_that_send_the_same_batch_and_are_killed(folder, fork_server):
     senders = [
-        forker.start([str(folder)], program=SENDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        fork_server.start(
+            [str(folder)], program=SENDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         for _ in range(2)
     ]
     try:

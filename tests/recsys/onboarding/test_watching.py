@@ -25,7 +25,7 @@ from recsys.onboarding import FolderWatcher, watching
 from recsys.onboarding import folder as folder_onboarding
 from recsys.onboarding.watching import LOOK_AGAIN
 from tests.helpers.commands import Call
-from tests.helpers.forked import Program, Template
+from tests.helpers.fork_server import ForkServer, Program
 from tests.helpers.kills import PATIENCE_SECONDS
 from tests.helpers.recordings import write_song
 
@@ -505,8 +505,8 @@ def test_signals_end_the_command_in_order(
     assert after in (before, cli._end, signal.SIG_IGN)
 
 
-def start(forker: Template, watched: Watched) -> Program:
-    return forker.start(
+def start(fork_server: ForkServer, watched: Watched) -> Program:
+    return fork_server.start(
         ["watch", str(watched.model), str(watched.folder), "--settle", "0.2", "--threads", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -531,8 +531,10 @@ def read_until(process: Program, wanted: set[str]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_process_follows_a_folder_and_ends_when_asked(forker: Template, watched: Watched) -> None:
-    process = start(forker, watched)
+def test_a_process_follows_a_folder_and_ends_when_asked(
+    fork_server: ForkServer, watched: Watched
+) -> None:
+    process = start(fork_server, watched)
     try:
         read_until(process, {f"watching: {watched.folder}"})
         write_song(watched.folder / "deep" / "a.wav", 60)
@@ -552,11 +554,13 @@ def test_a_process_follows_a_folder_and_ends_when_asked(forker: Template, watche
 
 
 @pytest.mark.slow
-def test_a_killed_process_loses_nothing(forker: Template, watched: Watched, tmp_path: Path) -> None:
+def test_a_killed_process_loses_nothing(
+    fork_server: ForkServer, watched: Watched, tmp_path: Path
+) -> None:
     quiet = Watched(Path(shutil.copytree(watched.model, tmp_path / "other model")), watched.folder)
     for number in range(40):
         write_song(watched.folder / f"{number}.wav", 60 + number)
-    process = start(forker, watched)
+    process = start(fork_server, watched)
     try:
         read_until(process, {"added: 0.wav (item 0)"})
     finally:

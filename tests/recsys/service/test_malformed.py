@@ -195,9 +195,7 @@ def check(client: Client | TestClient, request: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "number",
-    [400, pytest.param(10_000, marks=pytest.mark.slow)],
-    ids=["some", "many"],
+    "number", [400, pytest.param(10_000, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_malformed_requests(client: TestClient, number: int) -> None:
     requests = _Requests(seed=number)

@@ -23,7 +23,7 @@ from recsys import Recommender
 from recsys.service.server import _listening_socket, serve
 from recsys.service.settings import ServiceSettings
 from tests.helpers.commands import Call
-from tests.helpers.forked import Program, Template
+from tests.helpers.fork_server import ForkServer, Program
 from tests.helpers.kills import PATIENCE_SECONDS, all_end
 
 pytestmark = pytest.mark.slow
@@ -84,14 +84,14 @@ Serving = Callable[..., AbstractContextManager[Running]]
 
 
 @pytest.fixture(scope="module")
-def serving(forker: Template) -> Serving:
+def serving(fork_server: ForkServer) -> Serving:
     """``serving(model, "--workers", "2")``: the service in a process of its own."""
 
     @contextmanager
     def run(model: Path, *arguments: str | Path) -> Iterator[Running]:
         log = model.parent / "service.log"
         with log.open("w") as errors:
-            process = forker.start(
+            process = fork_server.start(
                 ["serve", str(model), "--port", "0", *map(str, arguments)],
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -111,12 +111,20 @@ def test_a_service_that_is_forgotten_ends(folder: Path) -> None:
     assert not thread.is_alive()
 
 
-def test_the_network_is_built_before_the_model_is_ready(hearing_model: Path) -> None:
-    encoder = Recommender.load(hearing_model).live.state.encoder
-    assert isinstance(encoder, SongEncoder)
-    assert not isinstance(encoder._network, torch.nn.Module)
-    served = ServedModel(hearing_model)
+def test_the_network_is_built_before_a_recording_comes(hearing_model: Path, tmp_path: Path) -> None:
+    def is_built(model: Recommender) -> bool:
+        encoder = model.live.state.encoder
+        assert isinstance(encoder, SongEncoder)
+        return isinstance(encoder._network, torch.nn.Module)
+
+    folder = tmp_path / "model"
+    shutil.copytree(hearing_model, folder)
+    assert not is_built(Recommender.load(folder))
+    served = ServedModel(folder)
     served.look()
-    encoder = served.live.state.encoder
-    assert isinstance(encoder, SongEncoder)
-    assert isinstance(encoder._network, torch.nn.Module)
+    assert is_built(served.recommender)
+    Recommender.load(folder).save(folder)
+    served.recommender.refresh()
+    assert not is_built(served.recommender)
+    served.look()
+    assert is_built(served.recommender)

@@ -1,14 +1,14 @@
 """Programs of their own processes, forked from one that has imported what they need.
 
 A process that starts imports for seconds. A forked one is there within milliseconds, and is as much
-a process of its own: with its own memory, signals, environment and end.
+a process of its own: with its own memory, signals, environment and end. What libraries read when
+they are imported, such as the number of threads of BLAS, is the server's.
 """
 
 import atexit
 import io
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -21,7 +21,7 @@ from typing import IO, Any, NoReturn
 
 import pytest
 
-from tests.helpers.kills import ROOT
+from tests.helpers.kills import PATIENCE_SECONDS, ROOT, ends
 
 _IMPORTED = (
     "lightning_fabric", "pandas", "pyarrow.parquet", "scipy.sparse", "sklearn",
@@ -34,10 +34,10 @@ _IMPORTED = (
 
 
 class Program:
-    """A program that runs; the methods are those of `subprocess.Popen`."""
+    """A program that runs; the methods are those of `subprocess.Popen`, and `close`."""
 
-    def __init__(self, template: "Template", pid: int, ends: list[int | None]) -> None:
-        self._template, self.pid = template, pid
+    def __init__(self, server: "ForkServer", pid: int, ends: list[int | None]) -> None:
+        self._server, self.pid = server, pid
         self.returncode: int | None = None
         self.stdin = None if ends[0] is None else os.fdopen(ends[0], "w")
         self.stdout = None if ends[1] is None else os.fdopen(ends[1])
@@ -46,19 +46,15 @@ class Program:
     def poll(self) -> int | None:
         """The exit code, negative after a signal; None while it runs."""
         if self.returncode is None:
-            self.returncode = self._template.ask("poll", self.pid)
+            self.returncode = self._server.ask("poll", self.pid)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Raises TimeoutExpired after `timeout` seconds."""
         if self.returncode is None:
-            handle = os.pidfd_open(self.pid)
-            try:
-                if not select.select([handle], [], [], timeout)[0]:
-                    raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
-            finally:
-                os.close(handle)
-            self.returncode = self._template.ask("join", self.pid)
+            if not ends(self.pid, PATIENCE_SECONDS if timeout is None else timeout):
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or PATIENCE_SECONDS)
+            self.returncode = self._server.ask("join", self.pid)
         assert self.returncode is not None
         return self.returncode
 
@@ -103,7 +99,7 @@ class Program:
                 stream.close()
 
 
-class Template:
+class ForkServer:
     """The process that has imported everything.
 
     No other thread of Python runs in it, so that a fork is safe.
@@ -112,7 +108,7 @@ class Template:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        code = f"from tests.helpers.forked import serve; serve({other.fileno()})"
+        code = f"from tests.helpers.fork_server import serve; serve({other.fileno()})"
         with other:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code],
@@ -170,27 +166,27 @@ class Template:
         pipe = subprocess.PIPE
         process = self.start(arguments, stdout=pipe, stderr=pipe, **options)
         try:
-            out, err = process.communicate(600)
+            out, err = process.communicate(PATIENCE_SECONDS)
         finally:
             process.close()
         return subprocess.CompletedProcess(arguments, process.wait(), out, err)
 
     def close(self) -> None:
-        """End the template itself."""
+        """End the server itself."""
         self._socket.close()
         self._process.wait()
 
 
 @pytest.fixture(scope="session")
-def forker() -> Iterator[Template]:
+def fork_server() -> Iterator[ForkServer]:
     """What forks programs, for all tests of a process."""
-    opened = Template()
+    opened = ForkServer()
     yield opened
     opened.close()
 
 
 def serve(descriptor: int) -> None:
-    """The template's life: fork who is asked for, and say how they ended."""
+    """The life of the server: fork who is asked for, and say how they ended."""
     import importlib
 
     for name in _IMPORTED:
@@ -206,7 +202,7 @@ def serve(descriptor: int) -> None:
                 answer: int | None = os.fork()
                 if answer == 0:
                     asked.close()
-                    _live(*argument, descriptors)
+                    _become(*argument, descriptors)
                 for one in descriptors:
                     os.close(one)
             else:
@@ -215,7 +211,7 @@ def serve(descriptor: int) -> None:
             asked.send(json.dumps(answer).encode())
 
 
-def _live(
+def _become(
     program: str,
     arguments: list[str],
     folder: str,
