@@ -32,6 +32,9 @@ _IMPORTED = (
     "recsys.recommender", "recsys.service.server", "recsys.training.fit",
 )  # fmt: skip
 
+_LONGEST_SECONDS = 600
+"""What a whole command may take on a busy machine."""
+
 
 class Program:
     """A program that runs; the methods are those of `subprocess.Popen`, and `close`."""
@@ -166,7 +169,7 @@ class ForkServer:
         pipe = subprocess.PIPE
         process = self.start(arguments, stdout=pipe, stderr=pipe, **options)
         try:
-            out, err = process.communicate(PATIENCE_SECONDS)
+            out, err = process.communicate(_LONGEST_SECONDS)
         finally:
             process.close()
         return subprocess.CompletedProcess(arguments, process.wait(), out, err)
