@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from ctypes import c_bool
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -249,10 +250,17 @@ async def _too_many_connections(scope: Scope, receive: Receive, send: Send) -> N
 class _Server(uvicorn.Server):
     """A server that ends in order: when asked to, when its parent is gone, without a model."""
 
-    def __init__(self, config: uvicorn.Config, served: ServedModel, parent: int | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        served: ServedModel,
+        parent: int | None,
+        one_is_ready: c_bool | None,
+    ) -> None:
         super().__init__(config)
         self._served = served
         self._parent = parent
+        self._one_is_ready = one_is_ready
         self._is_loaded = False
 
     @contextmanager
@@ -281,6 +289,8 @@ class _Server(uvicorn.Server):
         if self._served.is_ready and not self._is_loaded:
             self._is_loaded = True
             gc.freeze()  # what is loaded stays: to look through it takes a quarter of a second
+            if self._one_is_ready is not None:
+                self._one_is_ready.value = True
         orphaned = self._parent is not None and os.getppid() != self._parent
         failed = self._served.failure is not None and not self._served.is_ready
         return await super().on_tick(counter) or orphaned or failed
@@ -293,6 +303,7 @@ def _work(
     parent: int | None = None,
     *,
     load_first: bool = False,
+    one_is_ready: c_bool | None = None,
 ) -> str:
     """Answer requests until the end; return why there is no model, "" if there is one.
 
@@ -303,6 +314,8 @@ def _work(
         parent: the process with which this one ends.
         load_first: take requests only when the model is there, as others take them meanwhile;
             without it they are told that it is being loaded.
+        one_is_ready: true when one of several processes has the model. Those that load it first
+            wait for it, so that nobody who had an answer is told that the model is being loaded.
     """
     set_up_logs()
     served = ServedModel(folder, settings.refresh_seconds)
@@ -310,6 +323,10 @@ def _work(
         served.look()
         if served.failure is not None:
             return _reason(served.failure)
+    while load_first and one_is_ready is not None and not one_is_ready.value:
+        if os.getppid() != parent:
+            return ""
+        time.sleep(_LOOK_SECONDS / 4)
     limits = {
         "header_seconds": settings.header_seconds,
         "most_connections": settings.connections,
@@ -330,7 +347,7 @@ def _work(
     )
     # Questions are small and many: threads within one only take time from the others.
     with threadpool_limits(1, user_api="blas"):
-        uvloop.run(_Server(config, served, parent).serve(sockets=[opened]))
+        uvloop.run(_Server(config, served, parent, one_is_ready).serve(sockets=[opened]))
     if served.failure is not None and not served.is_ready:
         return _reason(served.failure)
     return ""
@@ -344,11 +361,18 @@ def _reason(error: Exception) -> str:
 
 
 def _worker(
-    opened: socket.socket, folder: str, settings: dict[str, Any], parent: int, load_first: bool
+    opened: socket.socket,
+    folder: str,
+    settings: dict[str, Any],
+    parent: int,
+    load_first: bool,
+    one_is_ready: c_bool,
 ) -> None:
     """What each of several processes runs."""
     chosen = ServiceSettings.from_json(settings)
-    problem = _work(opened, Path(folder), chosen, parent, load_first=load_first)
+    problem = _work(
+        opened, Path(folder), chosen, parent, load_first=load_first, one_is_ready=one_is_ready
+    )
     if problem:
         logger.error("%s", problem)
         raise SystemExit(_NO_MODEL)
@@ -372,6 +396,8 @@ class _Workers:
         self._stopped = threading.Event()
         self._restarted = False
         """Whether a process was started again: others may answer, even if it finds no model."""
+        # A byte that all share: an event is never set if a process is killed that waits for it.
+        self._one_is_ready: c_bool = self._spawn.RawValue(c_bool, False)
 
     def run(self) -> None:
         """Start the processes and keep them running until a signal comes.
@@ -401,7 +427,7 @@ class _Workers:
         load_first = self._restarted or number > 0
         process = self._spawn.Process(
             target=_worker,
-            args=(self._socket, *self._arguments, load_first),
+            args=(self._socket, *self._arguments, load_first, self._one_is_ready),
             name=f"coldtune-{number}",
         )
         process.start()
@@ -422,6 +448,7 @@ class _Workers:
             if time.monotonic() >= self._ended[number]:
                 del self._ended[number]
                 self._restarted = True
+                self._one_is_ready.value = True  # or never, where the first one has ended
                 self._start(number)
 
     def _end(self) -> None:

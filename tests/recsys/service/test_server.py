@@ -353,9 +353,10 @@ def test_a_model_is_replaced_under_load(
                     else:
                         batch = f"{number}-{count}"
                         status, said = service.request("POST", "/v1/plays", play("x", batch=batch))
-                    generations.add(said["generation"])
                     if status not in (200, 202):
                         failed.append((status, said))
+                        return
+                    generations.add(said["generation"])
                 except Exception as error:
                     failed.append(error)
                     return
