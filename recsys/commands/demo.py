@@ -131,7 +131,7 @@ def plan(
         >>> from recsys import RecommenderConfig
         >>> config, measured = plan(RecommenderConfig(), "coldtune demo", full=False)
         >>> config.fm.epochs, config.encoder.tags, measured.splits
-        (30, ('genre', 'emotion', 'instrument'), ('mixed',))
+        (20, ('genre', 'emotion', 'instrument'), ('mixed',))
     """
     from evaluation.models.controls import SHUFFLED_AUDIO
     from recsys.experiments.offline_evaluation import EvaluationConfig
