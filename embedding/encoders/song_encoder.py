@@ -40,6 +40,7 @@ from embedding.network.storage import (
     encoder_digest,
     read_encoder,
     save_encoder,
+    weights_of,
 )
 from embedding.network.targets import (
     Target,
@@ -559,12 +560,9 @@ class SongEncoder(Configured):
         return document
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        network = self._network
-        if isinstance(network, SavedModule):
-            weights = dict(network.weights)
-        else:
-            parameters = self._fitted().state_dict()
-            weights = {name: t.contiguous().numpy() for name, t in parameters.items()}
+        self._check_fitted()
+        assert self._network is not None
+        weights = weights_of(self._network)
         if len(self.learned_plays_):
             weights[_LEARNED_PLAYS] = self.learned_plays_.to_array()
         return weights

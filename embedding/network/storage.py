@@ -212,6 +212,13 @@ class SavedModule(Generic[AnyModule]):
             return module_with_weights(self.empty, self.weights, self.settings)
 
 
+def weights_of(module: Module | SavedModule[Any]) -> Weights:
+    """Return the weights of a module by parameter name, without building a saved one."""
+    if isinstance(module, SavedModule):
+        return dict(module.weights)
+    return {name: t.contiguous().numpy() for name, t in module.state_dict().items()}
+
+
 def _digest_of(manifest: dict[str, Any]) -> str:
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     return encoder_digest(content, {})

@@ -3,10 +3,25 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from datasets.music import MusicDataset
+
+
+def listeners_of_three_tastes(n_users: int, n_items: int) -> MusicDataset:
+    """Users and items named 0, 1, …, of taste n modulo 3, who sometimes play something else."""
+    rng = np.random.default_rng(0)
+    taste = np.arange(n_users)[:, None] % 3 == np.arange(n_items)[None] % 3
+    user, item = np.nonzero(rng.random((n_users, n_items)) < np.where(taste, 0.6, 0.08))
+    plays = pd.DataFrame({"user_id": user, "item_id": item, "weight": 1.0}).astype(
+        {"user_id": str, "item_id": str}
+    )
+    items = pd.DataFrame({"item_id": [str(n) for n in range(n_items)]})
+    for name in ("title", "artist", "album", "genre"):
+        items[name] = ""
+    return MusicDataset(items=items, interactions=plays)
 
 
 @pytest.fixture

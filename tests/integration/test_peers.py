@@ -1,7 +1,6 @@
 """The peers of `python -m benchmarks.quality.warm --peers` are what their papers describe."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from benchmarks.quality import peers
@@ -12,25 +11,10 @@ from benchmarks.quality.peers import (
     GraphFilter,
     RecVAE,
 )
-from datasets.music import MusicDataset
 from evaluation.models.external import FullEASE
+from tests.helpers.evaluations import listeners_of_three_tastes
 
-
-def dataset(n_users: int = 60, n_items: int = 24) -> MusicDataset:
-    """Listeners of three tastes, who sometimes play something else."""
-    rng = np.random.default_rng(0)
-    taste = np.arange(n_users)[:, None] % 3 == np.arange(n_items)[None] % 3
-    user, item = np.nonzero(rng.random((n_users, n_items)) < np.where(taste, 0.6, 0.08))
-    plays = pd.DataFrame({"user_id": user, "item_id": item, "weight": 1.0}).astype(
-        {"user_id": str, "item_id": str}
-    )
-    items = pd.DataFrame({"item_id": [str(n) for n in range(n_items)]})
-    for name in ("title", "artist", "album", "genre"):
-        items[name] = ""
-    return MusicDataset(items=items, interactions=plays)
-
-
-DATA = dataset()
+DATA = listeners_of_three_tastes(60, 24)
 
 
 @pytest.mark.parametrize("name", GRAPH_AND_AUTOENCODERS)

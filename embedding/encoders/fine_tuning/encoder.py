@@ -33,6 +33,7 @@ from embedding.network.storage import (
     encoder_digest,
     read_encoder,
     save_encoder,
+    weights_of,
 )
 from embedding.network.targets import (
     unit_rows,
@@ -488,12 +489,9 @@ class FineTunedEncoder:
         }
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        network = self._network
-        if isinstance(network, SavedModule):
-            heads = dict(network.weights)
-        else:
-            state = self._fitted().state_dict()
-            heads = {name: t.contiguous().numpy() for name, t in state.items()}
+        self._check_fitted()
+        assert self._network is not None
+        heads = weights_of(self._network)
         weights = {f"heads.{name}": array for name, array in heads.items()}
         weights |= {f"backbone.{name}": array for name, array in self._thawed.items()}
         if len(self._learned_plays):

@@ -3,31 +3,16 @@
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from datasets.errors import InvalidArgumentError, NotFittedError, UnknownItemError
-from datasets.music import MusicDataset
 from evaluation.comparison.comparison import compare
 from evaluation.models.baselines import Random
 from evaluation.models.external import PEERS, FullEASE, ImplicitALS, ItemKNN, Peer
 from evaluation.splitting.cold import cold_split
+from tests.helpers.evaluations import listeners_of_three_tastes
 
-
-def dataset(n_users: int = 40, n_items: int = 25) -> MusicDataset:
-    rng = np.random.default_rng(0)
-    taste = np.arange(n_users)[:, None] % 3 == np.arange(n_items)[None] % 3
-    user, item = np.nonzero(rng.random((n_users, n_items)) < np.where(taste, 0.6, 0.08))
-    plays = pd.DataFrame({"user_id": user, "item_id": item, "weight": 1.0}).astype(
-        {"user_id": str, "item_id": str}
-    )
-    items = pd.DataFrame({"item_id": [str(n) for n in range(n_items)]})
-    for name in ("title", "artist", "album", "genre"):
-        items[name] = ""
-    return MusicDataset(items=items, interactions=plays)
-
-
-DATA = dataset()
+DATA = listeners_of_three_tastes(40, 25)
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -51,7 +36,7 @@ def test_lists_are_whole_and_of_the_users_taste(name: str) -> None:
 
 
 def test_ease_by_its_formula_from_either_side() -> None:
-    for data in (dataset(40, 25), dataset(20, 35)):
+    for data in (listeners_of_three_tastes(40, 25), listeners_of_three_tastes(20, 35)):
         model = FullEASE(tuned=False, regularization=10.0).fit(data)
         X = model._plays.toarray().astype(float)
         P = np.linalg.inv(X.T @ X + 10 * np.eye(X.shape[1]))
@@ -130,7 +115,7 @@ def test_lists_are_those_of_a_full_sort_with_equal_scores_by_row(few_at_once, mo
 
 @pytest.mark.parametrize("name", ["item-knn", "ease-full"])
 def test_who_comes_later_gets_what_somebody_with_the_same_plays_gets(name: str) -> None:
-    for data in (DATA, dataset(20, 35)):  # EASE from either side
+    for data in (DATA, listeners_of_three_tastes(20, 35)):  # EASE from either side
         own = data.interactions[data.interactions["user_id"] == "5"]
         model = PEERS[name](tuned=False)
         with pytest.raises(NotFittedError):
